@@ -1,0 +1,1 @@
+"""Schema migrations: Alembic revisions whose SQL is frozen once released."""
