@@ -1,0 +1,1 @@
+"""OTLP in, ledger rows out: the only writer of the ledger."""
