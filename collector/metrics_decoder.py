@@ -1,0 +1,246 @@
+"""OTLP metrics to rows of the telemetry stream, one row a data point.
+
+A plain number point, as every SDK and the OpenTelemetry Collector write it, is
+
+    [0x11 start_time 8 bytes] 0x19 time 8 bytes 0x21 double 8 bytes (0x3a attribute)*
+
+and its tail of attributes is the same in every request of the same series.  So the numbers are read with one
+``struct`` call and the tail is looked up among those already translated; a tail is translated, and the point
+judged, by the generated classes (``datapoints``) whenever it is new or the shape is another.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any, Final
+
+from google.protobuf.message import DecodeError
+from google.protobuf.unknown_fields import UnknownFieldSet
+from opentelemetry.proto.metrics.v1.metrics_pb2 import NumberDataPoint
+
+from collector.clock_watch import ClockWatch
+from collector.datapoints import (
+    Point,
+    attributes_text,
+    decode_point,
+    sum_extras,
+    temporality_extras,
+)
+from collector.envelope import count_unknown_points, open_request
+from collector.limits import Arrival, Limits, decoded_text
+from collector.records import Records, Refused
+from collector.resources import Sender, Senders
+from ledger.batch import Halves
+from ledger.canonical import Json
+from ledger.rows import UNIX_EPOCH_OFFSET_US
+from ledger.streams import STREAMS
+
+_FIELDS: Final = len(STREAMS["telemetry"].columns)
+_NULL: Final = struct.pack(">i", -1)
+_SEQ_LENGTH: Final = struct.pack(">i", 8)
+_WITH_START: Final = struct.Struct("<xQxQxd")
+_WITHOUT_START: Final = struct.Struct("<xQxd")
+_EVENT: Final = struct.Struct(">hiq")
+_TIME: Final = struct.Struct(">iq")
+_START_VALUE: Final = struct.Struct(">iqid")
+_NULL_VALUE: Final = struct.Struct(">iid")
+_DOUBLE: Final = struct.Struct(">id")
+
+_CACHED_TAIL: Final = 2048
+_CACHE_BYTES: Final = 16 << 20
+_NUMBERS: Final = frozenset({"gauge", "sum"})
+
+
+def _field(data: bytes) -> bytes:
+    return len(data).to_bytes(4, "big") + data
+
+
+class MetricsDecoder:
+    """Turns metric requests into rows; keeps what it learned of senders and attributes, within bounds."""
+
+    def __init__(self, senders: Senders, limits: Limits, clock_watch: ClockWatch) -> None:
+        self._senders = senders
+        self._limits = limits
+        self._clock_watch = clock_watch
+        self._tails: dict[tuple[str, int, bool], dict[bytes, bytes]] = {}
+        self._tail_bytes = 0
+
+    def decode(self, body: bytes, arrival: Arrival) -> Records:
+        """The rows of a request.
+
+        Raises:
+            Undecodable: the request as a whole can't be read.
+        """
+        records = Records()
+        request = open_request("metrics", body)
+        for resource in request.resource_metrics:
+            for scope in resource.scope_metrics:
+                try:
+                    sender = self._senders.sender(
+                        resource.resource, resource.schema_url, scope.scope, scope.schema_url
+                    )
+                except Refused as refusal:
+                    if count := sum(_point_count(metric) for metric in scope.metrics):
+                        records.refuse(refusal, count)
+                    continue
+                for metric in scope.metrics:
+                    self._metric(metric, sender, arrival, records)
+        return records
+
+    def _metric(self, metric: Any, sender: Sender, arrival: Arrival, records: Records) -> None:
+        kind: str | None = metric.WhichOneof("data")
+        try:
+            name = decoded_text(metric.name, "a metric's name", self._limits)
+            unit = decoded_text(metric.unit, f"the unit of {name}", self._limits)
+            if kind is None:
+                if count := _point_count(metric):
+                    raise Refused("unknown_metric_type", f"metric {name[:80]!r} is of a type unknown to us")
+                records.warnings.append(f"metric {name[:80]!r} has no data")
+                return
+            if not name:
+                raise Refused("metric_name_missing", "a metric has no name")
+        except Refused as refusal:
+            if count := _point_count(metric):
+                records.refuse(refusal, count)
+            return
+        points = getattr(metric, kind)
+        if not points.data_points:
+            return
+        rows = records.chain("telemetry", sender.machine_id)
+        records.resources[sender.digest] = sender.content
+        records.sites[sender.machine_id] = sender.site_id
+        before = _TIME.pack(8, arrival.received_us) + sender.chain_field + _SEQ_LENGTH
+        series = (
+            sender.digest_field + _field(name.encode()) + _field(unit.encode()) + _field(kind.encode())
+        )
+        times = self._clock_watch.series(sender.machine_id, name)
+        if kind in _NUMBERS:
+            self._numbers(kind, points, before, series, times, arrival, records, rows)
+            return
+        extras = {} if kind == "summary" else temporality_extras(points.temporality)
+        for data in points.data_points:
+            self._any(kind, data, extras, before, series, times, arrival, records, rows)
+
+    def _numbers(
+        self,
+        kind: str,
+        points: Any,
+        before: bytes,
+        series: bytes,
+        times: dict[bytes, int],
+        arrival: Arrival,
+        records: Records,
+        rows: list[Halves],
+    ) -> None:
+        """The fast way; a point that it can't read goes to ``_any``."""
+        shared = (kind, points.temporality, points.monotonic) if kind == "sum" else (kind, 0, False)
+        extras = sum_extras(shared[1], monotonic=shared[2]) if kind == "sum" else {}
+        tails = self._tails.setdefault(shared, {})
+        append = rows.append
+        latest_us = arrival.latest_us
+        watch = self._clock_watch
+        event_head, start_value, null_value = _EVENT.pack, _START_VALUE.pack, _NULL_VALUE.pack
+        with_start, without_start = _WITH_START.unpack_from, _WITHOUT_START.unpack_from
+        for data in points.data_points:
+            size = len(data)
+            if size >= 27 and data[0] == 0x11 and data[9] == 0x19 and data[18] == 0x21:
+                start, time, value = with_start(data)
+                tail = data[27:]
+            elif size >= 18 and data[0] == 0x19 and data[9] == 0x21:
+                time, value = without_start(data)
+                start = 0
+                tail = data[18:]
+            else:
+                self._any(kind, data, extras, before, series, times, arrival, records, rows)
+                continue
+            event_us = time // 1000 - UNIX_EPOCH_OFFSET_US
+            attributes = tails.get(tail)
+            if attributes is None:
+                attributes = self._translate(tail, extras, tails)
+            # value - value is NaN for NaN and for both infinities
+            if attributes is None or not 0 <= event_us <= latest_us or value - value != 0.0:  # noqa: PLR0124
+                self._any(kind, data, extras, before, series, times, arrival, records, rows)
+                continue
+            if event_us <= times.get(tail, -1):
+                watch.note(times[tail], event_us)
+            times[tail] = event_us
+            if start:
+                numbers = start_value(8, start // 1000 - UNIX_EPOCH_OFFSET_US, 8, value)
+            else:
+                numbers = null_value(-1, 8, value)
+            append((event_head(_FIELDS, 8, event_us) + before, series + numbers + attributes))
+
+    def _translate(
+        self, tail: bytes, extras: dict[str, Json], tails: dict[bytes, bytes]
+    ) -> bytes | None:
+        """The count and attributes fields for a tail that is attributes and nothing else, else None."""
+        try:
+            point = NumberDataPoint.FromString(tail)
+            pairs = list(point.attributes)
+            text = attributes_text(pairs, len(pairs), extras, self._limits)
+        except (DecodeError, Refused):
+            return None
+        point.ClearField("attributes")
+        if point.ByteSize() or len(UnknownFieldSet(point)):
+            return None
+        fields = _NULL + _field(text)
+        if len(tail) <= _CACHED_TAIL:
+            if self._tail_bytes > _CACHE_BYTES:
+                for cache in self._tails.values():
+                    cache.clear()
+                self._tail_bytes = 0
+            tails[tail] = fields
+            self._tail_bytes += len(tail) + len(fields)
+        return fields
+
+    def _any(
+        self,
+        kind: str,
+        data: bytes,
+        extras: dict[str, Json],
+        before: bytes,
+        series: bytes,
+        times: dict[bytes, int],
+        arrival: Arrival,
+        records: Records,
+        rows: list[Halves],
+    ) -> None:
+        try:
+            point = decode_point(kind, data, extras, self._limits)
+            event_us = arrival.event_us(point.time_unix_nano, f"a {kind} data point")
+        except Refused as refusal:
+            records.refuse(refusal)
+            return
+        if len(point.attributes) <= _CACHED_TAIL:
+            if event_us <= times.get(point.attributes, -1):
+                self._clock_watch.note(times[point.attributes], event_us)
+            times[point.attributes] = event_us
+        rows.append((_EVENT.pack(_FIELDS, 8, event_us) + before, series + _tail_of(point)))
+
+
+def _tail_of(point: Point) -> bytes:
+    """start_time, value, count and attributes of a point, as fields."""
+    start = point.start_time_unix_nano
+    return b"".join(
+        (
+            _TIME.pack(8, start // 1000 - UNIX_EPOCH_OFFSET_US) if start else _NULL,
+            _NULL if point.value is None else _DOUBLE.pack(8, point.value),
+            _NULL if point.count is None else _TIME.pack(8, point.count),
+            _field(point.attributes),
+        )
+    )
+
+
+def _point_count(metric: Any) -> int:
+    """How many data points a metric holds, whatever its type."""
+    kind = metric.WhichOneof("data")
+    if kind is not None:
+        return len(getattr(metric, kind).data_points)
+    # Fields 2 (description) and 12 (metadata) are OTLP's; any other message may be a type of the future.
+    fields = UnknownFieldSet(metric)
+    unknown = (fields[index] for index in range(len(fields)))
+    return sum(
+        count_unknown_points(field.data)
+        for field in unknown
+        if field.wire_type == 2 and field.field_number not in {2, 12}
+    )

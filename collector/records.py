@@ -1,0 +1,60 @@
+"""What decoding a request yields: rows by chain, and a count of what was refused and why."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Final
+
+from ledger.batch import ChainKey, Halves
+
+EXAMPLES: Final = 3
+"""How many refused records a reply describes one by one."""
+
+
+class Refused(Exception):
+    """A record that can't become a row; ``reason`` is a label of bounded cardinality."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
+@dataclass(slots=True)
+class Records:
+    """The rows of one request, its refusals, and the descriptions of its senders."""
+
+    rows: dict[ChainKey, list[Halves]] = field(default_factory=dict)
+    resources: dict[bytes, bytes] = field(default_factory=dict)
+    sites: dict[str, str | None] = field(default_factory=dict)
+    refusals: Counter[str] = field(default_factory=Counter)
+    examples: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def chain(self, stream: str, chain: str) -> list[Halves]:
+        """The list that rows of this chain are appended to."""
+        return self.rows.setdefault((stream, chain), [])
+
+    def refuse(self, refusal: Refused, count: int = 1) -> None:
+        """Count ``count`` records refused for the same reason."""
+        self.refusals[refusal.reason] += count
+        if len(self.examples) < EXAMPLES and str(refusal) not in self.examples:
+            self.examples.append(str(refusal))
+
+    @property
+    def accepted(self) -> int:
+        """Number of rows."""
+        return sum(map(len, self.rows.values()))
+
+    @property
+    def rejected(self) -> int:
+        """Number of refused records."""
+        return self.refusals.total()
+
+    def message(self) -> str:
+        """One line for the client: why records were refused; empty if none were and nothing is odd."""
+        parts = list(self.warnings)
+        if self.refusals:
+            reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(self.refusals.items()))
+            parts.insert(0, f"{self.rejected} refused ({reasons}): {'; '.join(self.examples)}")
+        return "; ".join(parts)

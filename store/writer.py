@@ -1,0 +1,251 @@
+"""The only way in: a batch of requests becomes committed rows, exactly once, on unforked chains.
+
+One transaction a batch:
+
+1. claim the requests' digests: those committed before drop out (a retry adds no row);
+2. lock the heads of their chains, always in the same order;
+3. chain on the heads found, unless the caller's guess was right already;
+4. COPY each stream's rows, then move the heads by compare-and-swap, then commit.
+
+A crash before the commit leaves nothing.  A crash after it, or a lost reply, leaves the digests: the
+retry finds them and is acknowledged.  So nothing needs repair, and recovery is the normal path.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+import asyncpg
+
+from ledger.batch import Chained, ChainKey, Head, Request, chain_batch, chain_keys, new_head
+from ledger.streams import STREAMS
+from store.errors import StoreError, StoreRejected, StoreUnavailable
+from store.queries import query
+
+Step = Callable[[str], None]
+"""Told the name of each step of a write as it is passed; fault tests stop the process there."""
+
+_RETRYABLE: Final = (
+    OSError,
+    asyncio.TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.TransactionRollbackError,
+    asyncpg.PostgresError,
+)
+_REJECTING: Final = (
+    asyncpg.DataError,
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.ProgramLimitExceededError,
+)
+_KNOWN_RESOURCES: Final = 100_000
+
+
+def no_step(_name: str) -> None:
+    """The step listener of a service: it listens to nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """What a write did: the batch as it was chained, and the requests that were there before."""
+
+    chained: Chained | None
+    duplicates: frozenset[bytes]
+    rechained: bool
+
+
+@asynccontextmanager
+async def _translated() -> AsyncIterator[None]:
+    """Each error of asyncpg becomes one of ``store.errors``, by what the caller should do."""
+    try:
+        yield
+    except StoreError:
+        raise
+    except _REJECTING as error:
+        raise StoreRejected(f"{type(error).__name__}: {error}") from error
+    except _RETRYABLE as error:
+        raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
+
+
+async def _whole(data: bytes) -> AsyncIterator[bytes]:
+    """A COPY file in pieces that keep the event loop breathing."""
+    view = memoryview(data)
+    for start in range(0, len(data), 1 << 18):
+        yield bytes(view[start : start + (1 << 18)])
+
+
+class LedgerWriter:
+    """A connection that appends batches; opened when first needed and again after it broke.
+
+    Not for two tasks at once: a batch follows the one before it.
+    """
+
+    def __init__(self, url: str, *, timeout_s: float = 30.0, step: Step = no_step) -> None:
+        self._url = url
+        self._timeout_s = timeout_s
+        self._step = step
+        self._connection: asyncpg.Connection | None = None
+        self._known_resources: set[bytes] = set()
+
+    async def append(self, requests: Sequence[Request], guess: Chained | None = None) -> Appended:
+        """Commit the rows of ``requests``; ``guess`` is the batch chained on the heads expected.
+
+        Raises:
+            StoreUnavailable: nothing is known of the batch's fate; append the same requests again.
+            StoreRejected: the database refuses some row of the batch, which was not committed.
+        """
+        async with _translated(), self._ready() as connection:
+            self._step("transaction to begin")
+            async with connection.transaction():
+                appended = await self._append(connection, requests, guess)
+                self._step("transaction to commit")
+            self._step("committed")
+        # Known only once committed: a rolled-back description must be sent again.
+        if len(self._known_resources) > _KNOWN_RESOURCES:
+            self._known_resources.clear()
+        self._known_resources.update(digest for request in requests for digest in request.resources)
+        return appended
+
+    async def _append(
+        self, connection: asyncpg.Connection, requests: Sequence[Request], guess: Chained | None
+    ) -> Appended:
+        claimed = await connection.fetch(query("claim_requests"), [request.digest for request in requests])
+        self._step("requests claimed")
+        new = {row["digest"] for row in claimed}
+        duplicates = frozenset(request.digest for request in requests) - new
+        if duplicates:
+            requests = [request for request in requests if request.digest in new]
+            guess = None
+        keys = chain_keys(requests)
+        if not keys:
+            return Appended(None, duplicates, rechained=False)
+        await self._describe(connection, requests)
+        heads = await self._lock_heads(connection, keys, guess)
+        self._step("heads locked")
+        rechained = guess is not None and guess.before != heads
+        chained = chain_batch(requests, heads) if guess is None or rechained else guess
+        for stream, data in chained.copies.items():
+            await connection.copy_to_table(
+                stream, source=_whole(data), columns=STREAMS[stream].column_names, format="binary"
+            )
+            self._step("rows copied")
+        await self._move_heads(connection, chained)
+        self._step("heads moved")
+        return Appended(chained, duplicates, rechained)
+
+    async def _describe(self, connection: asyncpg.Connection, requests: Sequence[Request]) -> None:
+        described = {
+            digest: content.decode()
+            for request in requests
+            for digest, content in request.resources.items()
+            if digest not in self._known_resources
+        }
+        if described:
+            await connection.execute(
+                query("add_resources"), list(described.keys()), list(described.values())
+            )
+
+    async def _lock_heads(
+        self, connection: asyncpg.Connection, keys: Sequence[ChainKey], guess: Chained | None
+    ) -> dict[ChainKey, Head]:
+        unopened = [key for key in keys if guess is None or guess.before[key].seq == 0]
+        if unopened:
+            await connection.execute(
+                query("open_heads"), *_columns(unopened), [new_head(key).row_hash for key in unopened]
+            )
+        rows = await connection.fetch(query("lock_heads"), *_columns(keys))
+        return _heads(rows)
+
+    async def _move_heads(self, connection: asyncpg.Connection, chained: Chained) -> None:
+        keys = list(chained.after)
+        before = [chained.before[key] for key in keys]
+        after = [chained.after[key] for key in keys]
+        moved = await connection.fetch(
+            query("move_heads"),
+            *_columns(keys),
+            [head.seq for head in before],
+            [head.row_hash for head in before],
+            [head.seq for head in after],
+            [head.row_hash for head in after],
+        )
+        if len(moved) != len(keys):
+            raise StoreUnavailable(f"{len(keys) - len(moved)} of {len(keys)} locked heads did not move")
+
+    async def heads(self, keys: Sequence[ChainKey]) -> dict[ChainKey, Head]:
+        """The heads of these chains as committed now, a new head for a chain without one.
+
+        Raises:
+            StoreUnavailable: the database can't be reached.
+        """
+        async with _translated(), self._ready() as connection:
+            found = _heads(await connection.fetch(query("read_heads"), *_columns(keys)))
+        return {key: found.get(key) or new_head(key) for key in keys}
+
+    async def forget_requests(self, age: timedelta) -> None:
+        """Forget the digests of requests older than ``age``.
+
+        Raises:
+            StoreUnavailable: the database can't be reached.
+        """
+        async with _translated(), self._ready() as connection:
+            await connection.execute(query("forget_requests"), age)
+
+    async def close(self) -> None:
+        """Close the connection, if there is one."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.terminate()
+
+    @asynccontextmanager
+    async def _ready(self) -> AsyncIterator[asyncpg.Connection]:
+        """The open connection; whatever goes wrong on it, the next use gets a new one."""
+        if self._connection is None or self._connection.is_closed():
+            connection = await asyncpg.connect(
+                self._url, timeout=self._timeout_s, command_timeout=self._timeout_s
+            )
+            # A server's or role's default must not turn "acknowledged" into "perhaps".
+            await connection.execute("SET synchronous_commit = on")
+            self._connection = connection
+        try:
+            yield self._connection
+        except BaseException:
+            # Where the transaction stands is unknown.  Ending the connection rolls it back, if it was not
+            # committed; the digests tell which.
+            await self.close()
+            raise
+
+
+async def last_seen(url: str) -> list[tuple[str, str | None, datetime]]:
+    """Each machine, its site and when its newest row arrived.
+
+    Raises:
+        StoreUnavailable: the database can't be reached.
+    """
+    async with _translated():
+        connection = await asyncpg.connect(url, timeout=10)
+        try:
+            rows = await connection.fetch(query("last_seen"))
+        finally:
+            connection.terminate()
+    return [(row["machine_id"], row["site_id"], row["received_at"]) for row in rows]
+
+
+def _columns(keys: Iterable[ChainKey]) -> tuple[list[str], list[str]]:
+    pairs = list(keys)
+    return [stream for stream, _ in pairs], [chain for _, chain in pairs]
+
+
+def _heads(rows: Iterable[Mapping[str, object]]) -> dict[ChainKey, Head]:
+    heads: dict[ChainKey, Head] = {}
+    for row in rows:
+        seq, row_hash = row["seq"], row["row_hash"]
+        assert isinstance(seq, int) and isinstance(row_hash, bytes), "columns are bigint and bytea"
+        heads[str(row["stream"]), str(row["chain"])] = Head(seq, row_hash)
+    return heads
