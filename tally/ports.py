@@ -1,0 +1,43 @@
+"""TCP ports on the loopback interface."""
+
+from __future__ import annotations
+
+import socket
+
+import psutil
+
+from tally.errors import PortTaken
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """A port that nobody listened on a moment ago; another process may take it before it is used."""
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def check_free(port: int, variable: str, host: str = "127.0.0.1") -> None:
+    """Raise PortTaken, naming the port, its setting and, where the system tells it, the holder."""
+    with socket.socket() as probe:
+        # As servers do: a port whose last connections are in TIME_WAIT can be bound.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            message = f"port {port} on {host} can't be used ({error.strerror}{_holder(port)})"
+            raise PortTaken(f"{message}; free it or set {variable} to another port") from error
+
+
+def _holder(port: int) -> str:
+    try:
+        connections = psutil.net_connections("tcp")
+    except psutil.Error:
+        return ""
+    for connection in connections:
+        if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
+            try:
+                return f", held by {psutil.Process(connection.pid).name()}, pid {connection.pid}"
+            except psutil.Error:
+                return ""
+    return ""
