@@ -20,6 +20,7 @@ demo: setup ## bring everything up, stream a fleet, verify, tamper, verify again
 	@$(BIN)/python -m tally.demo
 
 test: setup ## run all tests against a real TimescaleDB
+	@$(BIN)/python -m tally.embedded
 	@$(BIN)/python -m pytest $(ARGS)
 
 up: setup ## start database and services, and stay in the foreground until Ctrl-C
@@ -46,6 +47,7 @@ lock: setup ## pin requirements*.in again, with the hashes that the package inde
 			--no-annotate --python-version 3.11 $$set.in -o $$set.txt >/dev/null || exit 2; done
 
 setup: $(VENV)/.installed ## the virtual environment and the Debian packages that it needs
+	@:
 
 # The stamps: .packages is renewed when the pinned files change, .installed when pyproject.toml or the list of packages does.
 $(VENV)/.packages: requirements-dev.txt tally/system_packages.sh

@@ -1,1 +1,1 @@
-"""The `tally` command, the embedded database and the supervision of a local stack. May import every package."""
+"""The `tally` command, the embedded database, the supervision of a local stack.  May import every package."""

@@ -23,7 +23,7 @@ def write_atomically(path: Path, text: str, mode: int = 0o644) -> None:
 
 
 def try_lock(path: Path) -> int | None:
-    """An inheritable descriptor that holds the lock on ``path`` until its last copy is closed; None if held."""
+    """A descriptor that holds the lock on ``path`` until its last copy is closed; None if held."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -56,7 +56,7 @@ def remove_tree(path: Path) -> None:
 
 
 def secret(path: Path) -> str:
-    """The secret in ``path``; if there is none, a new random one (192 bits, URL-safe) is stored there, mode 0600.
+    """The secret in ``path``; if there is none, a new random one (192 bits, URL-safe), stored mode 0600.
 
     Two callers at once get the same secret: the file appears complete (link(2)), and the first one stays.
     """

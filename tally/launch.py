@@ -1,9 +1,9 @@
-"""Run a program that ends when its parent ends: ``launch.py PARENT_PID SIGNAL PROGRAM ARGUMENT...``
+"""Run a program that ends when its parent ends: ``launch.py PARENT_PID SIGNAL PROGRAM ARGUMENT...``.
 
-The kernel sends SIGNAL (a number) to the program when the thread that started it ends, however it ends, SIGKILL
-included (prctl(2), PR_SET_PDEATHSIG; kept across execve(2) of programs that are not set-user-ID).  The parent
-may have ended before prctl was called, so that is looked at afterwards.  Uses the standard library only and is
-run by its path with ``python -I -S``, which costs about 10 ms.
+The kernel sends SIGNAL (a number) to the program when the thread that started it ends, however it ends,
+SIGKILL included (prctl(2), PR_SET_PDEATHSIG; kept across execve(2) of programs that are not set-user-ID).
+The parent may have ended before prctl was called, so that is looked at afterwards.  Uses the standard library
+only and is run by its path with ``python -I -S``, which costs about 10 ms.
 """
 
 from __future__ import annotations

@@ -35,7 +35,10 @@ def _holder(port: int) -> str:
     except psutil.Error:
         return ""
     for connection in connections:
-        if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
+        address = connection.laddr
+        if not address or connection.status != psutil.CONN_LISTEN or connection.pid is None:
+            continue
+        if address.port == port:
             try:
                 return f", held by {psutil.Process(connection.pid).name()}, pid {connection.pid}"
             except psutil.Error:

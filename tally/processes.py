@@ -1,11 +1,12 @@
 """Start a process that can't outlive this one, and end it.
 
-Call ``spawn`` from a thread that lives as long as the child should: the kernel's parent-death signal belongs to
-the thread, not to the process.
+Call ``spawn`` from a thread that lives as long as the child should: the kernel's parent-death signal belongs
+to the thread, not to the process.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -33,7 +34,8 @@ def spawn(
 ) -> subprocess.Popen[bytes]:
     """Start ``arguments`` in a process group of its own, without standard input, both outputs to ``log``.
 
-    The group keeps a terminal's Ctrl-C away from the child: whoever started it decides on the order of stopping.
+    The group keeps a terminal's Ctrl-C away from the child: whoever started it decides on the order of
+    stopping.
     """
     return subprocess.Popen(
         bound_to_parent(arguments),
@@ -60,7 +62,5 @@ def end(process: subprocess.Popen[bytes], timeout_s: float) -> int:
 
 def kill_group(process: subprocess.Popen[bytes]) -> None:
     """SIGKILL to the process and to whatever it started in its group."""
-    try:
+    with contextlib.suppress(ProcessLookupError):  # it may have ended by itself meanwhile
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass  # it ended by itself meanwhile

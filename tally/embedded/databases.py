@@ -50,7 +50,9 @@ def drop_database(admin_url: str, name: str) -> None:
 
 def protect_template(admin_url: str, name: str) -> None:
     """Let nobody connect to ``name`` any more, so that copies of it never have to wait."""
-    _execute(admin_url, sql.SQL("ALTER DATABASE {} WITH ALLOW_CONNECTIONS false").format(sql.Identifier(name)))
+    _execute(
+        admin_url, sql.SQL("ALTER DATABASE {} WITH ALLOW_CONNECTIONS false").format(sql.Identifier(name))
+    )
 
 
 def grant_logins(admin_url: str, roles: Iterable[str], password: Callable[[str], str]) -> None:

@@ -1,10 +1,10 @@
-"""A private Debian root with the programs that the stack runs, made once and shared by all checkouts of a user.
+"""A private Debian root with the programs that the stack runs, made once, shared by a user's checkouts.
 
-The system is not touched: mmdebstrap unpacks Debian packages into an archive, and what the programs need of it
-(/usr and /etc, no device, no set-user-ID bit, everything owned by the caller) is unpacked into the cache folder.
-A root is named by a digest of its recipe, built beside its final name under a lock and renamed into place, so:
-two builders at once make it once; a build that was killed leaves a folder that the next builder removes; a
-finished root never changes, and other recipes live beside it.
+The system is not touched: mmdebstrap unpacks Debian packages into an archive, and what the programs need of
+it (/usr and /etc, no device, no set-user-ID bit, everything owned by the caller) is unpacked into the cache
+folder. A root is named by a digest of its recipe, built beside its final name under a lock and renamed into
+place, so: two builders at once make it once; a build that was killed leaves a folder that the next builder
+removes; a finished root never changes, and other recipes live beside it.
 """
 
 from __future__ import annotations
@@ -80,10 +80,11 @@ def _check_tools() -> None:
 
 
 def _build(target: Path, log: Path) -> None:
-    """Unpack the packages into ``target``.  A crash here leaves ``target``, which the next builder removes."""
+    """Unpack the packages into ``target``.  A crash leaves ``target``, which the next builder removes."""
     bootstrap = ["mmdebstrap", "--variant=apt", f"--include={','.join(PACKAGES)}", SUITE, "-"]
     if os.geteuid() == 0:
-        # In a mount namespace of its own, what mmdebstrap mounts while it works ends with it, even by SIGKILL.
+        # In a mount namespace of its own, what mmdebstrap mounts while it works ends with it, even by
+        # SIGKILL.
         bootstrap = ["unshare", "--mount", "--", bootstrap[0], "--mode=root", *bootstrap[1:]]
     else:
         bootstrap.insert(1, "--mode=unshare")

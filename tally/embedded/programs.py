@@ -1,9 +1,10 @@
 """Find the programs of a PostgreSQL that has TimescaleDB, and tell how to run them.
 
-In this order: binaries on this machine (Debian's and Ubuntu's /usr/lib/postgresql/*/bin, then PATH) that have the
-extension; else a private Debian root.  PostgreSQL refuses to run as root, so for root, and always for the
-private root, programs run in bubblewrap: own user, process and IPC namespaces, a private /dev, /proc and /tmp, and
-nothing writable but the folders named.  When the process that started bubblewrap ends, so does everything in it.
+In this order: binaries on this machine (Debian's and Ubuntu's /usr/lib/postgresql/*/bin, then PATH) that have
+the extension; else a private Debian root.  PostgreSQL refuses to run as root, so for root, and always for the
+private root, programs run in bubblewrap: own user, process and IPC namespaces, a private /dev, /proc and
+/tmp, and nothing writable but the folders named.  When the process that started bubblewrap ends, so does
+everything in it.
 """
 
 from __future__ import annotations
@@ -98,7 +99,9 @@ def _has_timescaledb(bin_dir: Path) -> bool:
 
 def _database_user(passwd: Path) -> tuple[str, str]:
     """User and group id that PostgreSQL runs under inside: ``postgres`` of that system, else ``nobody``."""
-    entries = [line.split(":") for line in passwd.read_text(encoding="utf-8").splitlines() if line.count(":") == 6]
+    entries = [
+        line.split(":") for line in passwd.read_text(encoding="utf-8").splitlines() if line.count(":") == 6
+    ]
     by_name = {entry[0]: (entry[2], entry[3]) for entry in entries}
     return by_name.get("postgres") or by_name.get("nobody") or ("65534", "65534")
 
@@ -108,7 +111,11 @@ def _check_sandbox(programs: Programs) -> None:
     if shutil.which("bwrap") is None:
         raise MissingPrograms("the embedded database runs in bubblewrap: apt-get install bubblewrap")
     trial = subprocess.run(
-        programs.command(["/usr/bin/true"]), capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+        programs.command(["/usr/bin/true"]),
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
     )
     if trial.returncode != 0:
         reason = (trial.stderr.strip().splitlines() or ["no reason given"])[-1]

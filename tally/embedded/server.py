@@ -1,8 +1,9 @@
 """One PostgreSQL server with TimescaleDB that belongs to the process that started it.
 
-The server ends when the thread that called ``start`` ends, even by SIGKILL; the files are then as after a crash, and
-the next start recovers.  Two processes can't run one folder: the server itself holds an inherited lock on it.
-It listens on 127.0.0.1 and on a socket in a private folder; every login needs a password, generated at first use.
+The server ends when the thread that called ``start`` ends, even by SIGKILL; the files are then as after a
+crash, and the next start recovers.  Two processes can't run one folder: the server itself holds an inherited
+lock on it. It listens on 127.0.0.1 and on a socket in a private folder; every login needs a password,
+generated at first use.
 """
 
 from __future__ import annotations
@@ -199,14 +200,18 @@ class Server:
                 if time.monotonic() > deadline:
                     self.stop()
                     reason = str(error).strip().splitlines()[0]
-                    message = f"the database did not answer within {timeout_s:g} s: {reason} (log: {self.log})"
+                    message = (
+                        f"the database did not answer within {timeout_s:g} s: {reason} (log: {self.log})"
+                    )
                     raise ServiceFailed(message) from error
                 time.sleep(_POLL_S)
             else:
                 return
 
     def _last_complaint(self) -> str:
-        lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines() if self.log.exists() else []
+        lines = (
+            self.log.read_text(encoding="utf-8", errors="replace").splitlines() if self.log.exists() else []
+        )
         complaints = [line for line in lines[-50:] if "FATAL:" in line or "bwrap:" in line]
         return (complaints or lines or ["no output"])[-1].split("FATAL:")[-1].strip()
 

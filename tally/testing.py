@@ -1,0 +1,246 @@
+"""What a test borrows: a real database server, fresh migrated databases on it, collectors as real processes.
+
+``tests/conftest.py`` makes pytest fixtures of these; benchmarks use them directly.  Everything here ends with
+the process that made it.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+import store.migrate
+from tally.embedded.databases import (
+    create_database,
+    drop_database,
+    grant_logins,
+    protect_template,
+    with_database,
+    with_login,
+)
+from tally.embedded.programs import Programs, find_programs
+from tally.embedded.server import SERVICE_ROLES, Server
+from tally.errors import ServiceFailed
+from tally.ports import free_port
+from tally.processes import end, kill_group, spawn
+from tally.settings import Settings
+
+ROLES: Final = ("tally_owner", *SERVICE_ROLES)
+_CHECKOUT: Final = Path(__file__).resolve().parents[1]
+_POLL_S: Final = 0.02
+
+QUICK_SETTINGS: Final[Mapping[str, str]] = {
+    # A test's server dies with the test, so nothing needs to reach a disk.  Killing processes, unlike cutting
+    # the power, loses nothing that was written without fsync.
+    "fsync": "off",
+    "shared_buffers": "256MB",
+    "max_wal_size": "2GB",
+    # The Apache edition has no jobs to run, and a scheduler a database makes copying a template slower.
+    "timescaledb.max_background_workers": "0",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """A migrated database of one test."""
+
+    name: str
+    admin_url: str
+    owner_url: str
+    collector_url: str
+    audit_url: str
+    grafana_url: str
+
+
+class Cluster:
+    """A server with the roles' logins: an embedded one, or the one at ``admin_url``."""
+
+    def __init__(self, admin_url: str, password: Callable[[str], str], server: Server | None) -> None:
+        """``admin_url`` names a maintenance database; ``password`` gives a role's."""
+        self.admin_url = admin_url
+        self.server = server
+        self._password = password
+
+    def database(self, name: str) -> Database:
+        """The URLs of the database ``name``, whether it is there or not."""
+        admin = with_database(self.admin_url, name)
+        owner, collector, audit, grafana = (with_login(admin, role, self._password(role)) for role in ROLES)
+        return Database(name, admin, owner, collector, audit, grafana)
+
+    def make_template(self) -> str:
+        """A migrated database to copy from; the roles can log in afterwards."""
+        name = f"tally_template_{secrets.token_hex(4)}"
+        create_database(self.admin_url, name)
+        store.migrate.upgrade(with_database(self.admin_url, name))
+        grant_logins(self.admin_url, ROLES, self._password)
+        protect_template(self.admin_url, name)
+        return name
+
+    def create(self, template: str) -> Database:
+        """A fresh copy of ``template``, in about 0.1 s."""
+        name = f"tally_test_{secrets.token_hex(6)}"
+        create_database(self.admin_url, name, template)
+        return self.database(name)
+
+    def drop(self, name: str) -> None:
+        """Drop a database, ending the sessions that use it."""
+        drop_database(self.admin_url, name)
+
+
+class OwnCluster:
+    """A private server with one migrated database, for a test that kills it.  Durable as production."""
+
+    def __init__(self, server: Server) -> None:
+        """Start ``server`` and migrate its database ``tally``."""
+        self.server = server
+        server.start()
+        cluster = Cluster(server.url(dbname="postgres"), server.password, server)
+        create_database(cluster.admin_url, "tally")
+        self.database = cluster.database("tally")
+        store.migrate.upgrade(self.database.admin_url)
+        grant_logins(cluster.admin_url, ROLES, server.password)
+
+    def kill9(self) -> None:
+        """Every process of the server at once."""
+        self.server.kill9()
+
+    def start(self) -> None:
+        """Start it again on the same port, and wait for its recovery."""
+        self.server.start()
+
+    def stop(self) -> None:
+        """A clean stop."""
+        self.server.stop()
+
+    def restart(self) -> None:
+        """Stop and start."""
+        self.server.restart()
+
+
+def quick_server(directory: Path, settings: Settings, overrides: Mapping[str, str] | None = None) -> Server:
+    """A server, not started yet, on a free port, with all its files in ``directory``."""
+
+    def programs_of_this_machine() -> Programs:
+        return find_programs(settings.cache_dir, lambda line: print(f"tally: {line}", file=sys.stderr))  # noqa: T201
+
+    return Server(directory, free_port(), programs_of_this_machine, overrides=overrides)
+
+
+class CollectorProcess:
+    """``python -m collector`` on a database; a context manager that stops it.
+
+    ``start`` may be called again after ``stop`` or ``kill9`` and keeps the ports, as clients expect of a
+    restart.
+    """
+
+    def __init__(
+        self, database: Database, directory: Path, environment: Mapping[str, str] | None = None
+    ) -> None:
+        """``environment`` is added to that of this process, whose own TALLY_ variables it does not see."""
+        self.grpc_port = free_port()
+        self.http_port = free_port()
+        directory.mkdir(parents=True, exist_ok=True)
+        self.log_path = directory / f"collector-{self.grpc_port}.log"
+        self.process: subprocess.Popen[bytes] | None = None
+        self._environment = {k: v for k, v in os.environ.items() if not k.startswith("TALLY_")}
+        self._environment |= {
+            "TALLY_COLLECTOR_DATABASE_URL": database.collector_url,
+            "TALLY_COLLECTOR_HOST": "127.0.0.1",
+            "TALLY_COLLECTOR_GRPC_PORT": str(self.grpc_port),
+            "TALLY_COLLECTOR_HTTP_PORT": str(self.http_port),
+            **(environment or {}),
+        }
+
+    @property
+    def grpc_endpoint(self) -> str:
+        """For gRPC channels, and for the SDK's exporter with ``insecure=True``."""
+        return f"127.0.0.1:{self.grpc_port}"
+
+    @property
+    def http_url(self) -> str:
+        """Without a final slash; add /v1/metrics, /v1/logs, /readyz, /metrics."""
+        return f"http://127.0.0.1:{self.http_port}"
+
+    @property
+    def log(self) -> str:
+        """All that it has written so far."""
+        return self.log_path.read_text(encoding="utf-8", errors="replace")
+
+    def start(self, *, ready: bool = True, timeout_s: float = 30.0) -> Self:
+        """Start it; with ``ready``, wait until /readyz answers 200."""
+        with self.log_path.open("ab") as log:
+            self.process = spawn(
+                [sys.executable, "-m", "collector"],
+                log=log,
+                environment=self._environment,
+                directory=_CHECKOUT,
+            )
+        if ready:
+            self.wait_ready(timeout_s)
+        return self
+
+    def wait_ready(self, timeout_s: float = 30.0) -> None:
+        """Wait until /readyz answers 200.
+
+        Raises:
+            ServiceFailed: it ended, or is not ready in time; the message has the end of its log.
+        """
+        deadline = time.monotonic() + timeout_s
+        while not self.is_ready():
+            process = self.process
+            if process is None or process.poll() is not None or time.monotonic() > deadline:
+                status = None if process is None else process.poll()
+                raise ServiceFailed(f"the collector is not ready (exit status {status}):\n{self.log[-3000:]}")
+            time.sleep(_POLL_S)
+
+    def is_ready(self) -> bool:
+        """True if /readyz answers 200 now."""
+        try:
+            with urllib.request.urlopen(f"{self.http_url}/readyz", timeout=2) as answer:  # noqa: S310 - loopback
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
+
+    def stop(self, timeout_s: float = 30.0) -> int:
+        """SIGTERM, wait; returns the exit status (0 after a drain, -9 if it did not end in time)."""
+        process, self.process = self.process, None
+        return 0 if process is None else end(process, timeout_s)
+
+    def kill9(self) -> None:
+        """SIGKILL, wait."""
+        process, self.process = self.process, None
+        if process is not None:
+            kill_group(process)
+            process.wait()
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """For tests that stop or continue it."""
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    def __enter__(self) -> Self:
+        """Start it unless it runs."""
+        return self if self.process is not None else self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop it."""
+        self.stop()
+
+
+def temporary_directory() -> tempfile.TemporaryDirectory[str]:
+    """For a server's files; removed with the object."""
+    return tempfile.TemporaryDirectory(prefix="tally-test-", ignore_cleanup_errors=True)

@@ -1,0 +1,112 @@
+"""Fixtures: a real TimescaleDB for the session, a fresh migrated database a test, real collectors.
+
+The classes behind them, with what they offer, are in ``tally.testing``.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from tally.embedded.databases import with_database
+from tally.settings import Settings
+from tally.testing import (
+    QUICK_SETTINGS,
+    Cluster,
+    CollectorProcess,
+    Database,
+    OwnCluster,
+    quick_server,
+    temporary_directory,
+)
+
+
+class StartCollector(Protocol):
+    """What the ``collector`` fixture gives."""
+
+    def __call__(
+        self, database: Database, environment: Mapping[str, str] | None = None, *, ready: bool = True
+    ) -> CollectorProcess: ...
+
+
+@pytest.fixture(scope="session")
+def stack_settings() -> Settings:
+    """The settings of this machine: cache folder, and TALLY_DATABASE_URL if it is set."""
+    return Settings()
+
+
+@pytest.fixture(scope="session")
+def cluster(stack_settings: Settings) -> Iterator[Cluster]:
+    """One server for all tests: the one at TALLY_DATABASE_URL, else an embedded one on a free port."""
+    if stack_settings.database_url is not None:
+        password = secrets.token_urlsafe(16)
+        yield Cluster(with_database(stack_settings.database_url, "postgres"), lambda _role: password, None)
+        return
+    with temporary_directory() as directory:
+        server = quick_server(Path(directory), stack_settings, QUICK_SETTINGS)
+        server.start()
+        try:
+            yield Cluster(server.url(dbname="postgres"), server.password, server)
+        finally:
+            server.stop()
+
+
+@pytest.fixture(scope="session")
+def template(cluster: Cluster) -> Iterator[str]:
+    """The name of a migrated database that tests' databases are copied from."""
+    name = cluster.make_template()
+    yield name
+    cluster.drop(name)
+
+
+@pytest.fixture
+def database(cluster: Cluster, template: str) -> Iterator[Database]:
+    """A fresh migrated database, dropped after the test."""
+    fresh = cluster.create(template)
+    yield fresh
+    cluster.drop(fresh.name)
+
+
+@pytest.fixture
+def make_database(cluster: Cluster, template: str) -> Iterator[Callable[[], Database]]:
+    """Makes any number of fresh migrated databases, as Hypothesis examples need; dropped after the test."""
+    made: list[Database] = []
+
+    def make() -> Database:
+        made.append(cluster.create(template))
+        return made[-1]
+
+    yield make
+    for fresh in made:
+        cluster.drop(fresh.name)
+
+
+@pytest.fixture
+def own_cluster(stack_settings: Settings) -> Iterator[OwnCluster]:
+    """A private embedded server that the test may kill and restart, with one migrated database."""
+    with temporary_directory() as directory:
+        server = quick_server(Path(directory), stack_settings, {"shared_buffers": "256MB"})
+        try:
+            yield OwnCluster(server)
+        finally:
+            server.stop()
+
+
+@pytest.fixture
+def collector(tmp_path: Path) -> Iterator[StartCollector]:
+    """Starts collectors on a database (``collector(database)``), as many as called for; stops them after."""
+    started: list[CollectorProcess] = []
+
+    def start(
+        database: Database, environment: Mapping[str, str] | None = None, *, ready: bool = True
+    ) -> CollectorProcess:
+        started.append(CollectorProcess(database, tmp_path, environment))
+        return started[-1].start(ready=ready)
+
+    yield start
+    for process in reversed(started):
+        process.stop()
