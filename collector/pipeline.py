@@ -1,9 +1,10 @@
 """Group commit: requests wait together, are chained together and committed together.
 
-Two batches are under way at any time.  While one is written, the next is chained on the heads that the first
-will leave, so that neither PostgreSQL nor the hashing waits for the other.  If the guess was wrong (another
-collector moved a head, the first batch failed), the writer chains again on the heads that it finds, and the
-guesses made on the wrong one are made anew: ``_generation`` tells which.
+Batches are written on two connections.  A batch is chained on the heads that the batch before it will leave and
+copied while that one commits, so that neither PostgreSQL nor the hashing waits for the other; the writer locks
+and compares the heads at the end, so the order of commits is the order of the chains.  If a guess was wrong
+(another collector moved a head, a batch failed), the writer chains again on what it finds, and for a while
+nothing is guessed.
 
 A request is acknowledged after its commit, never before.  A batch that the database can't take now is kept and
 tried again; meanwhile its clients are told to try later, and their retries join the waiting request, here or,
@@ -16,10 +17,11 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final, Protocol
 
 import structlog
+from opentelemetry import trace
 
 from collector.errors import TryLater, Undecodable
 from collector.metrics import CollectorMetrics
@@ -29,10 +31,14 @@ from store.writer import Appended
 
 _FIRST_BACKOFF_S: Final = 0.1
 _LAST_BACKOFF_S: Final = 5.0
+_DISTRUST_BATCHES: Final = 8
+"""Batches that lock first and chain then, after a wrong guess: two collectors on the same machines would
+otherwise copy nearly every batch twice."""
 _EXPECTED_CHAINS: Final = 200_000
 """Chains whose heads are kept in memory; beyond, they are read again."""
 
 log = structlog.get_logger("collector.pipeline")
+tracer = trace.get_tracer("tally.collector")
 
 
 class Writer(Protocol):
@@ -48,11 +54,11 @@ class Writer(Protocol):
 
 
 class Pipeline:
-    """The bounded queue before the database, and the two tasks that empty it."""
+    """The bounded queue before the database, and the tasks that empty it."""
 
     def __init__(
         self,
-        writer: Writer,
+        writers: Sequence[Writer],
         reader: Writer,
         metrics: CollectorMetrics,
         *,
@@ -60,7 +66,6 @@ class Pipeline:
         max_batch_rows: int,
         retry_after_s: float,
     ) -> None:
-        self._writer = writer
         self._reader = reader
         self._metrics = metrics
         self._max_queue_rows = max_queue_rows
@@ -70,10 +75,14 @@ class Pipeline:
         self._queue: deque[Request] = deque()
         self._queued_rows = 0
         self._arrived = asyncio.Event()
-        self._prepared: asyncio.Queue[tuple[list[Request], Chained | None, int]] = asyncio.Queue(maxsize=1)
+        self._free: asyncio.Queue[Writer] = asyncio.Queue()
+        for writer in writers:
+            self._free.put_nowait(writer)
+        self._commits: set[asyncio.Task[None]] = set()
+        self._dispatcher: asyncio.Task[None] | None = None
+        self._broken: asyncio.Event = asyncio.Event()
         self._expected: dict[ChainKey, Head] = {}
-        self._generation = 0
-        self._tasks: list[asyncio.Task[None]] = []
+        self._distrust = 0
         self._stopping = False
 
     @property
@@ -82,11 +91,9 @@ class Pipeline:
         return len(self._waiting)
 
     def start(self) -> None:
-        """Start the two tasks on the running loop."""
-        self._tasks = [
-            asyncio.create_task(self._prepare_forever(), name="prepare"),
-            asyncio.create_task(self._commit_forever(), name="commit"),
-        ]
+        """Start taking batches from the queue, on the running loop."""
+        self._dispatcher = asyncio.create_task(self._dispatch_forever(), name="dispatch")
+        self._dispatcher.add_done_callback(self._ended)
 
     def accept(self, request: Request) -> asyncio.Future[None]:
         """Queue a request; the future is done when its rows are committed.
@@ -115,7 +122,13 @@ class Pipeline:
 
     async def failed(self) -> None:
         """Returns only if a task of the pipeline has died, which is a defect: stop the process, loudly."""
-        await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+        await self._broken.wait()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._commits.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.critical("a task of the pipeline died", task=task.get_name(), exc_info=error)
+            self._broken.set()
 
     async def drain(self, within_s: float) -> int:
         """Take no more, wait until all is committed or time is up; returns how many requests are not.
@@ -127,21 +140,29 @@ class Pipeline:
             async with asyncio.timeout(within_s):
                 while self._waiting:
                     await asyncio.wait(self._waiting.values(), return_when=asyncio.ALL_COMPLETED)
-        for task in self._tasks:
+        tasks = [task for task in (self._dispatcher, *self._commits) if task is not None]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         left = len(self._waiting)
         for digest in list(self._waiting):
             self._fail(digest, TryLater("the collector stopped before the commit", self._retry_after_s))
         return left
 
-    async def _prepare_forever(self) -> None:
+    async def _dispatch_forever(self) -> None:
         while True:
             await self._arrived.wait()
+            writer = await self._free.get()
+            if len(self._expected) > _EXPECTED_CHAINS:
+                self._expected.clear()
+            if not self._expected and self._commits:
+                # Heads read now would be moved by the batches under way: let them finish first.
+                await asyncio.wait(self._commits)
             requests = self._next_batch()
-            if requests:
-                guess, generation = await self._guess(requests)
-                await self._prepared.put((requests, guess, generation))
+            guess = await self._guess(requests)
+            task = asyncio.create_task(self._commit_and_free(writer, requests, guess), name="commit")
+            self._commits.add(task)
+            task.add_done_callback(self._ended)
 
     def _next_batch(self) -> list[Request]:
         requests: list[Request] = []
@@ -154,63 +175,64 @@ class Pipeline:
             self._arrived.clear()
         return requests
 
-    async def _guess(self, requests: list[Request]) -> tuple[Chained | None, int]:
-        """The batch chained on the heads that the batches before it will leave, None if they can't be read."""
+    async def _guess(self, requests: list[Request]) -> Chained | None:
+        """The batch chained on the heads that the batches before it will leave, if they are known."""
+        if self._distrust:
+            self._distrust -= 1
+            self._expected.clear()
+            return None
         keys = chain_keys(requests)
-        # The commit task may reset the expectations while the heads are read, so look again after.
-        while unknown := [key for key in keys if key not in self._expected]:
-            generation = self._generation
+        if unknown := [key for key in keys if key not in self._expected]:
             try:
                 found = await self._reader.heads(unknown)
             except StoreUnavailable:
-                return None, self._generation
-            if generation == self._generation:
-                self._expected.update(found)
-        if len(self._expected) > _EXPECTED_CHAINS:
-            self._expected = {key: self._expected[key] for key in keys}
+                return None
+            self._expected.update(found)
+            if any(key not in self._expected for key in keys):
+                return None  # a commit went wrong meanwhile, and the expectations with it
         chained = chain_batch(requests, self._expected)
         self._expected.update(chained.after)
-        return chained, self._generation
+        return chained
 
-    def _expect(self, heads: Mapping[ChainKey, Head]) -> None:
-        """Start guessing anew from these heads; guesses made before don't hold."""
-        self._generation += 1
-        self._expected = dict(heads)
+    async def _commit_and_free(
+        self, writer: Writer, requests: list[Request], guess: Chained | None
+    ) -> None:
+        await self._commit(writer, requests, guess)
+        self._free.put_nowait(writer)
 
-    async def _commit_forever(self) -> None:
-        while True:
-            requests, guess, generation = await self._prepared.get()
-            if generation != self._generation:
-                guess, _ = await self._guess(requests)
-            await self._commit(requests, guess)
+    def _doubt(self) -> None:
+        self._distrust = _DISTRUST_BATCHES
+        self._expected.clear()
 
-    async def _commit(self, requests: list[Request], guess: Chained | None) -> None:
+    async def _commit(self, writer: Writer, requests: list[Request], guess: Chained | None) -> None:
         """Write a batch however long it takes; a request that can never be written fails alone."""
         backoff_s = _FIRST_BACKOFF_S
         while True:
             started = time.perf_counter()
             try:
-                appended = await self._writer.append(requests, guess)
+                with tracer.start_as_current_span("commit", attributes={"requests": len(requests)}):
+                    appended = await writer.append(requests, guess)
             except StoreUnavailable as error:
+                self._doubt()
+                guess = None
                 self._metrics.database_up.set(0)
                 self._metrics.commit_failures.labels("retried").inc()
-                self._expect({})
-                guess = None
                 log.warning("commit failed, trying again", error=str(error), backoff_s=backoff_s)
                 await asyncio.sleep(backoff_s)
                 backoff_s = min(backoff_s * 2, _LAST_BACKOFF_S)
             except StoreRejected as error:
-                self._expect({})
-                await self._isolate(requests, error)
+                self._doubt()
+                await self._isolate(writer, requests, error)
                 return
             else:
                 self._metrics.commit_seconds.observe(time.perf_counter() - started)
-                if appended.chained is not guess:
-                    self._expect({} if appended.chained is None else appended.chained.after)
+                if guess is not None and appended.chained is not guess:
+                    self._doubt()
+                    self._metrics.chain_conflicts.inc(not appended.duplicates)
                 self._acknowledge(requests, appended)
                 return
 
-    async def _isolate(self, requests: list[Request], error: StoreRejected) -> None:
+    async def _isolate(self, writer: Writer, requests: list[Request], error: StoreRejected) -> None:
         """Find the request that the database refuses, so that the others are not lost with it."""
         self._metrics.commit_failures.labels("isolated").inc()
         if len(requests) == 1:
@@ -220,15 +242,13 @@ class Pipeline:
             self._leave(requests)
             return
         middle = len(requests) // 2
-        await self._commit(requests[:middle], None)
-        await self._commit(requests[middle:], None)
+        await self._commit(writer, requests[:middle], None)
+        await self._commit(writer, requests[middle:], None)
 
     def _acknowledge(self, requests: list[Request], appended: Appended) -> None:
         metrics = self._metrics
         metrics.database_up.set(1)
         metrics.duplicates.inc(len(appended.duplicates))
-        if appended.rechained:
-            metrics.chain_conflicts.inc()
         if appended.chained is not None:
             metrics.batch_rows.observe(sum(appended.chained.rows.values()))
             for stream, count in appended.chained.rows.items():

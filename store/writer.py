@@ -1,21 +1,25 @@
 """The only way in: a batch of requests becomes committed rows, exactly once, on unforked chains.
 
-One transaction a batch:
+One transaction a batch, in this order, which is the same for every writer, so that none can wait in a circle:
 
-1. claim the requests' digests: those committed before drop out (a retry adds no row);
-2. lock the heads of their chains, always in the same order;
-3. chain on the heads found, unless the caller's guess was right already;
-4. COPY each stream's rows, then move the heads by compare-and-swap, then commit.
+1. claim the requests' digests (those committed before are duplicates: a retry adds no row);
+2. add descriptions of senders that are new;
+3. COPY each stream's rows, chained on the heads that the caller guessed;
+4. lock the heads, compare them with the guess, move them, commit.
 
-A crash before the commit leaves nothing.  A crash after it, or a lost reply, leaves the digests: the
-retry finds them and is acknowledged.  So nothing needs repair, and recovery is the normal path.
+The heads are locked last, so that the next batch can be copied on another connection while this one commits.
+If the guess was wrong, or some requests are duplicates, all is rolled back and done again the slow way: lock
+first, then chain on the heads found.
+
+A crash before the commit leaves nothing.  A crash after it, or a lost reply, leaves the digests: the retry
+finds them and is acknowledged.  So nothing needs repair, and recovery is the normal path.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -30,21 +34,14 @@ from store.queries import query
 Step = Callable[[str], None]
 """Told the name of each step of a write as it is passed; fault tests stop the process there."""
 
-_RETRYABLE: Final = (
-    OSError,
-    asyncio.TimeoutError,
-    asyncpg.InterfaceError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.TransactionRollbackError,
-    asyncpg.PostgresError,
-)
 _REJECTING: Final = (
     asyncpg.DataError,
     asyncpg.IntegrityConstraintViolationError,
     asyncpg.ProgramLimitExceededError,
 )
+"""Errors that the same data will meet again."""
+_RETRYABLE: Final = (OSError, asyncio.TimeoutError, asyncpg.InterfaceError, asyncpg.PostgresError)
+"""Everything else: a missing right or table too is mended by an operator, while the clients keep their data."""
 _KNOWN_RESOURCES: Final = 100_000
 
 
@@ -58,10 +55,13 @@ class Appended:
 
     chained: Chained | None
     duplicates: frozenset[bytes]
-    rechained: bool
 
 
-@asynccontextmanager
+class _WrongGuess(Exception):  # noqa: N818  (it never leaves this module)
+    """The heads are not where the caller thought, or some requests were committed before."""
+
+
+@contextlib.asynccontextmanager
 async def _translated() -> AsyncIterator[None]:
     """Each error of asyncpg becomes one of ``store.errors``, by what the caller should do."""
     try:
@@ -74,7 +74,7 @@ async def _translated() -> AsyncIterator[None]:
         raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
 
 
-async def _whole(data: bytes) -> AsyncIterator[bytes]:
+async def _pieces(data: bytes) -> AsyncIterator[bytes]:
     """A COPY file in pieces that keep the event loop breathing."""
     view = memoryview(data)
     for start in range(0, len(data), 1 << 18):
@@ -102,43 +102,62 @@ class LedgerWriter:
             StoreRejected: the database refuses some row of the batch, which was not committed.
         """
         async with _translated(), self._ready() as connection:
-            self._step("transaction to begin")
-            async with connection.transaction():
-                appended = await self._append(connection, requests, guess)
-                self._step("transaction to commit")
-            self._step("committed")
+            appended = None
+            if guess is not None:
+                with contextlib.suppress(_WrongGuess):
+                    appended = await self._transaction(connection, requests, guess)
+            if appended is None:
+                appended = await self._transaction(connection, requests, None)
         # Known only once committed: a rolled-back description must be sent again.
         if len(self._known_resources) > _KNOWN_RESOURCES:
             self._known_resources.clear()
         self._known_resources.update(digest for request in requests for digest in request.resources)
         return appended
 
-    async def _append(
+    async def _transaction(
         self, connection: asyncpg.Connection, requests: Sequence[Request], guess: Chained | None
     ) -> Appended:
-        claimed = await connection.fetch(query("claim_requests"), [request.digest for request in requests])
-        self._step("requests claimed")
-        new = {row["digest"] for row in claimed}
-        duplicates = frozenset(request.digest for request in requests) - new
-        if duplicates:
-            requests = [request for request in requests if request.digest in new]
-            guess = None
-        keys = chain_keys(requests)
-        if not keys:
-            return Appended(None, duplicates, rechained=False)
-        await self._describe(connection, requests)
-        heads = await self._lock_heads(connection, keys, guess)
-        self._step("heads locked")
-        rechained = guess is not None and guess.before != heads
-        chained = chain_batch(requests, heads) if guess is None or rechained else guess
-        for stream, data in chained.copies.items():
-            await connection.copy_to_table(
-                stream, source=_whole(data), columns=STREAMS[stream].column_names, format="binary"
+        self._step("transaction to begin")
+        async with connection.transaction():
+            claimed = await connection.fetch(
+                query("claim_requests"), [request.digest for request in requests]
             )
-            self._step("rows copied")
+            self._step("requests claimed")
+            new = {row["digest"] for row in claimed}
+            duplicates = frozenset(request.digest for request in requests) - new
+            if duplicates and guess is not None:
+                raise _WrongGuess
+            fresh = [request for request in requests if request.digest in new]
+            chained = await self._write(connection, fresh, guess) if fresh else None
+            self._step("transaction to commit")
+        self._step("committed")
+        return Appended(chained, duplicates)
+
+    async def _write(
+        self, connection: asyncpg.Connection, requests: Sequence[Request], guess: Chained | None
+    ) -> Chained:
+        await self._describe(connection, requests)
+        keys = chain_keys(requests)
+        if guess is None:
+            chained = chain_batch(requests, await self._lock_heads(connection, keys))
+            self._step("heads locked")
+            await self._copy(connection, chained)
+        else:
+            chained = guess
+            await self._copy(connection, chained)
+            if await self._lock_heads(connection, keys) != chained.before:
+                raise _WrongGuess
+            self._step("heads locked")
         await self._move_heads(connection, chained)
         self._step("heads moved")
-        return Appended(chained, duplicates, rechained)
+        return chained
+
+    async def _copy(self, connection: asyncpg.Connection, chained: Chained) -> None:
+        for stream, data in chained.copies.items():
+            await connection.copy_to_table(
+                stream, source=_pieces(data), columns=STREAMS[stream].column_names, format="binary"
+            )
+            self._step("rows copied")
 
     async def _describe(self, connection: asyncpg.Connection, requests: Sequence[Request]) -> None:
         described = {
@@ -153,15 +172,16 @@ class LedgerWriter:
             )
 
     async def _lock_heads(
-        self, connection: asyncpg.Connection, keys: Sequence[ChainKey], guess: Chained | None
+        self, connection: asyncpg.Connection, keys: Sequence[ChainKey]
     ) -> dict[ChainKey, Head]:
-        unopened = [key for key in keys if guess is None or guess.before[key].seq == 0]
-        if unopened:
-            await connection.execute(
-                query("open_heads"), *_columns(unopened), [new_head(key).row_hash for key in unopened]
-            )
-        rows = await connection.fetch(query("lock_heads"), *_columns(keys))
-        return _heads(rows)
+        heads = _heads(await connection.fetch(query("lock_heads"), *_columns(keys)))
+        if len(heads) < len(keys):
+            # Another writer may open the same chains: the loser waits, and finds them when it locks again.
+            missing = [key for key in keys if key not in heads]
+            genesis = [new_head(key).row_hash for key in missing]
+            await connection.execute(query("open_heads"), *_columns(missing), genesis)
+            heads = _heads(await connection.fetch(query("lock_heads"), *_columns(keys)))
+        return heads
 
     async def _move_heads(self, connection: asyncpg.Connection, chained: Chained) -> None:
         keys = list(chained.after)
@@ -203,7 +223,7 @@ class LedgerWriter:
         if connection is not None:
             connection.terminate()
 
-    @asynccontextmanager
+    @contextlib.asynccontextmanager
     async def _ready(self) -> AsyncIterator[asyncpg.Connection]:
         """The open connection; whatever goes wrong on it, the next use gets a new one."""
         if self._connection is None or self._connection.is_closed():

@@ -1,0 +1,44 @@
+"""What orchestrators and Prometheus ask of the collector."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from collector.metrics import CollectorMetrics
+
+
+class Readiness:
+    """Whether requests can be committed now, and why not."""
+
+    def __init__(self) -> None:
+        self.reason: str | None = "starting"
+
+    def ready(self) -> None:
+        """Requests are taken and the database answers."""
+        self.reason = None
+
+    def unready(self, reason: str) -> None:
+        """Requests would not be committed; the reason is shown."""
+        self.reason = reason
+
+
+def health_routes(readiness: Readiness, metrics: CollectorMetrics) -> APIRouter:
+    """``/healthz``: the process lives. ``/readyz``: it can commit. ``/metrics``: Prometheus text."""
+    router = APIRouter()
+
+    @router.get("/healthz", summary="The process lives")
+    async def healthz() -> Response:
+        return Response("ok\n", media_type="text/plain")
+
+    @router.get("/readyz", summary="Requests can be committed")
+    async def readyz() -> Response:
+        if readiness.reason is None:
+            return Response("ready\n", media_type="text/plain")
+        return Response(f"not ready: {readiness.reason}\n", status_code=503, media_type="text/plain")
+
+    @router.get("/metrics", summary="Metrics for Prometheus")
+    async def metrics_text() -> Response:
+        return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+    return router

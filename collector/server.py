@@ -1,0 +1,178 @@
+"""The collector's parts put together, and its life: start, serve, drain, stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import AsyncIterator
+from datetime import UTC
+from typing import Final
+
+import structlog
+import uvicorn
+
+from collector.budget import Budget
+from collector.errors import RequestError
+from collector.grpc_server import create_grpc_server
+from collector.health import Readiness, health_routes
+from collector.http import create_app
+from collector.metrics import CollectorMetrics
+from collector.pipeline import Pipeline
+from collector.service import IngestService
+from collector.settings import CollectorSettings
+from store.errors import StoreUnavailable
+from store.writer import LedgerWriter, Step, last_seen, no_step
+
+_WRITERS: Final = 2
+"""Connections that batches are written on: one copies while the other commits."""
+_HOUSEKEEPING_S: Final = 600.0
+_PROBE_S: Final = 2.0
+
+log = structlog.get_logger("collector")
+
+
+class _HttpServer(uvicorn.Server):
+    """uvicorn without its own signal handlers: this process has one way to stop, for both servers."""
+
+    @contextlib.contextmanager
+    def capture_signals(self):  # type: ignore[no-untyped-def]  # noqa: ANN201
+        yield
+
+
+async def serve(settings: CollectorSettings, *, step: Step = no_step) -> int:
+    """Run the collector until SIGTERM or SIGINT; returns the exit code.
+
+    ``step`` hears of each step that a request passes, for fault tests.
+    """
+    metrics = CollectorMetrics(settings.max_machines)
+    url = settings.database_url.get_secret_value()
+    writers = [LedgerWriter(url, step=step) for _ in range(_WRITERS)]
+    reader = LedgerWriter(url)
+    pipeline = Pipeline(
+        writers,
+        reader,
+        metrics,
+        max_queue_rows=settings.max_queue_rows,
+        max_batch_rows=settings.max_batch_rows,
+        retry_after_s=settings.retry_after_s,
+    )
+    service = IngestService(
+        pipeline,
+        metrics,
+        reply_within_s=settings.reply_within_s,
+        retry_after_s=settings.retry_after_s,
+        step=step,
+    )
+    readiness = Readiness()
+    budget = Budget(settings.max_in_flight_bytes, settings.retry_after_s)
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+
+    def refused(signal_name: str, error: RequestError) -> None:
+        metrics.requests.labels(signal_name, type(error).__name__).inc()
+
+    app = create_app(
+        service,
+        max_bytes=settings.max_request_bytes,
+        budget=budget,
+        on_refusal=refused,
+        extra_routes=health_routes(readiness, metrics),
+    )
+    grpc_server = create_grpc_server(
+        service, max_bytes=settings.max_request_bytes, budget=budget, on_refusal=refused
+    )
+    pipeline.start()
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(_close, [*writers, reader])
+        await stack.enter_async_context(_http(app, settings.host, settings.http_port))
+        grpc_server.add_insecure_port(f"{settings.host}:{settings.grpc_port}")
+        await grpc_server.start()
+        background = [
+            asyncio.create_task(_watch_database(url, readiness, metrics)),
+            asyncio.create_task(_housekeep(LedgerWriter(url), settings)),
+        ]
+        log.info("listening", grpc_port=settings.grpc_port, http_port=settings.http_port)
+        stopped = asyncio.create_task(stop.wait())
+        broken = asyncio.create_task(pipeline.failed())
+        await asyncio.wait({stopped, broken}, return_when=asyncio.FIRST_COMPLETED)
+        readiness.unready("stopping")
+        # New requests are told to try later while those accepted are committed and answered.
+        left = await pipeline.drain(settings.drain_s)
+        await grpc_server.stop(grace=1.0)
+        for task in (*background, stopped, broken):
+            task.cancel()
+        await asyncio.gather(*background, stopped, broken, return_exceptions=True)
+        log.info("stopped", unacknowledged_requests=left)
+        return 1 if broken.done() and not broken.cancelled() else 0
+
+
+@contextlib.asynccontextmanager
+async def _http(app: object, host: str, port: int) -> AsyncIterator[None]:
+    server = _HttpServer(
+        uvicorn.Config(
+            app,  # type: ignore[arg-type]  # an ASGI application
+            host=host,
+            port=port,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=2,
+            lifespan="off",
+        )
+    )
+    task = asyncio.create_task(server.serve())
+    while not server.started:
+        if task.done():
+            task.result()
+            raise OSError(f"OTLP/HTTP could not listen on {host}:{port}")
+        await asyncio.sleep(0.01)
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        await task
+
+
+async def _watch_database(url: str, readiness: Readiness, metrics: CollectorMetrics) -> None:
+    """Readiness follows the database; machines silent since before this start get their last-seen time."""
+    loaded = False
+    probe = LedgerWriter(url, timeout_s=5.0)
+    try:
+        while True:
+            try:
+                await probe.heads([("telemetry", "")])
+                if not loaded:
+                    for machine_id, site_id, received_at in await last_seen(url):
+                        metrics.last_seen.seen(
+                            machine_id, site_id, received_at.astimezone(UTC).timestamp()
+                        )
+                    loaded = True
+                metrics.database_up.set(1)
+                readiness.ready()
+            except StoreUnavailable as error:
+                metrics.database_up.set(0)
+                readiness.unready(f"database: {error}")
+            await asyncio.sleep(_PROBE_S if loaded else _PROBE_S / 10)
+    finally:
+        await probe.close()
+
+
+async def _housekeep(writer: LedgerWriter, settings: CollectorSettings) -> None:
+    """Forget requests that are too old to be retried."""
+    try:
+        while True:
+            try:
+                await writer.forget_requests(settings.remember_requests)
+            except StoreUnavailable as error:
+                log.warning("old request digests were not forgotten", error=str(error))
+            await asyncio.sleep(_HOUSEKEEPING_S)
+    finally:
+        await writer.close()
+
+
+async def _close(writers: list[LedgerWriter]) -> None:
+    for writer in writers:
+        await writer.close()

@@ -1,0 +1,262 @@
+"""Reading the ledger for verification: one snapshot, rows exactly as PostgreSQL sends them.
+
+Every reader that opens the same exported snapshot sees the same instant of the database, heads and rows alike,
+while collectors go on writing.  Rows come as their binary COPY tuples, one message each, undecoded: the hashed
+bytes themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from types import TracebackType
+from typing import Final, NamedTuple, Self
+
+import psycopg
+from psycopg import pq, sql
+from psycopg.rows import namedtuple_row
+
+from ledger.rows import COPY_HEADER
+from ledger.streams import Stream
+from store.errors import StoreError, StoreUnavailable
+from store.queries import query
+
+LOWEST_SEQ: Final = -(2**63)
+"""The lowest bigint: the place before every row of a chain, also before a forged one."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Place:
+    """A place in the order of a stream's rows: chains by their UTF-8 bytes, then seq."""
+
+    chain: str
+    seq: int
+
+
+START: Final = Place("", LOWEST_SEQ)
+"""The place before every row of a stream."""
+
+
+def after_chain(chain: str) -> Place:
+    """The place after every row of ``chain``: no text lies between it and itself followed by U+0001."""
+    return Place(chain + "\x01", LOWEST_SEQ)
+
+
+class StoredHead(NamedTuple):
+    """A row of chain_heads, as it stands."""
+
+    chain: str
+    seq: int
+    row_hash: bytes
+
+
+class Period(NamedTuple):
+    """The part of a chain between its first and its last row in a period of event time."""
+
+    chain: str
+    first_seq: int
+    last_seq: int
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise StoreError(f"{_first_line(error)}; connect as a role that may read the ledger") from error
+    except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn) as error:
+        raise StoreError(f"{_first_line(error)}; run `tally migrate` if it is a new database") from error
+    except psycopg.OperationalError as error:
+        raise StoreUnavailable(_first_line(error)) from error
+    except psycopg.Error as error:
+        raise StoreError(_first_line(error)) from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+class LedgerReader:
+    """A connection that reads one snapshot of the ledger, in a transaction that can't write.
+
+    Raises (every method):
+        StoreUnavailable: the database can't be reached, or the connection broke.
+        StoreError: the database refuses: no ledger there, no right to read it, the snapshot is gone.
+    """
+
+    def __init__(self, url: str, snapshot: str | None = None) -> None:
+        """Open a new snapshot, or the one that another reader exported and still holds."""
+        with _translated():
+            self._connection = psycopg.connect(url, autocommit=True, application_name="tally audit")
+            try:
+                self._connection.execute(query("reader_session"))
+                self._connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                if snapshot is not None:
+                    self._connection.execute(
+                        sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(snapshot))
+                    )
+            except BaseException:
+                self._connection.close()
+                raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the transaction and the connection."""
+        self._connection.close()
+
+    def export_snapshot(self) -> str:
+        """The snapshot's name, for other readers; good as long as this reader is open."""
+        return str(self._one("SELECT pg_export_snapshot() AS name")[0])
+
+    def snapshot_time(self) -> datetime:
+        """The database's clock when the snapshot was taken."""
+        moment = self._one("SELECT transaction_timestamp() AS moment")[0]
+        assert isinstance(moment, datetime), "the column is a timestamptz"
+        return moment
+
+    def rows(self, stream: Stream, first: Place, end: Place | None) -> Iterator[bytes]:
+        """The binary COPY tuples, field count to row_hash, from ``first`` up to but not ``end``.
+
+        They come in the order of chain and seq; rows of equal chain and seq in any order.
+        """
+        until = end or START
+        statement = sql.SQL(query("reader_rows")).format(
+            **_names(stream),
+            from_chain=sql.Literal(first.chain),
+            from_seq=sql.Literal(str(first.seq)),
+            to_chain=sql.Literal(until.chain),
+            to_seq=sql.Literal(str(until.seq)),
+            endless=sql.Literal(end is None),
+        )
+        yield from self.copy_tuples(statement)
+
+    def copy_tuples(self, statement: sql.Composed) -> Iterator[bytes]:
+        """The tuples of a ``COPY ... TO STDOUT (FORMAT binary)``, one at a time.
+
+        The server sends each row as one message, so that libpq hands them out without a search for where
+        the next one starts.  This goes below psycopg's cursor, which costs twice the time a row.
+        """
+        with _translated():
+            connection = self._connection.pgconn
+            result = connection.exec_(statement.as_bytes(self._connection))
+            if result.status != pq.ExecStatus.COPY_OUT:
+                raise _error_of(result)
+            finished = False
+            try:
+                take = connection.get_copy_data
+                size, data = take(0)
+                # The file's header comes in one message with the first row, or with the trailer.
+                first = bytes(data)
+                start = len(COPY_HEADER) + int.from_bytes(first[15:19], "big")
+                if size - start > 2:
+                    yield first[start:]
+                    size, data = take(0)
+                    while size > 2:  # the trailer has two bytes
+                        yield bytes(data)
+                        size, data = take(0)
+                while size > 0:
+                    size, data = take(0)
+                finished = True
+            finally:
+                if not finished:
+                    connection.get_cancel().cancel()
+                    while take(0)[0] > 0:
+                        pass
+                result = self._last_result()
+            if result.status != pq.ExecStatus.COMMAND_OK:
+                raise _error_of(result)
+
+    def _last_result(self) -> pq.abc.PGresult:
+        last = self._connection.pgconn.get_result()
+        assert last is not None, "a COPY ends with a result"
+        while (result := self._connection.pgconn.get_result()) is not None:
+            last = result
+        return last
+
+    def heads(self, stream: str, first: str = "", last: str | None = None) -> Iterator[StoredHead]:
+        """The heads of a stream's chains from ``first`` to ``last`` (None: the end), in order of chain."""
+        values = {"stream": stream, "first": first, "last": last or "", "endless": last is None}
+        with _translated(), self._connection.cursor(name="heads", row_factory=namedtuple_row) as cursor:
+            cursor.itersize = 5_000
+            for chain, seq, row_hash in cursor.execute(query("reader_heads"), values):
+                yield StoredHead(chain, seq, row_hash)
+
+    def foreign_heads(self, streams: Sequence[str]) -> Iterator[tuple[str, str, int]]:
+        """Stream, chain and seq of the heads whose stream is none of ``streams``."""
+        with _translated(), self._connection.cursor(name="foreign_heads") as cursor:
+            yield from cursor.execute(query("reader_foreign_heads"), {"streams": list(streams)})
+
+    def last_seq(self, stream: Stream, chain: str) -> int | None:
+        """The highest seq among the rows of a chain, None if it has none."""
+        statement = sql.SQL(query("reader_last_seq")).format(**_names(stream))
+        with _translated():
+            row = self._connection.execute(statement, {"of": chain}).fetchone()
+        return None if row is None else int(row[0])
+
+    def period(
+        self, stream: Stream, since: datetime, until: datetime, chain: str | None = None
+    ) -> Iterator[Period]:
+        """Which part of each chain (or of ``chain`` alone) spans the period, ``until`` excluded."""
+        statement = sql.SQL(query("reader_period")).format(**_names(stream))
+        values = {"since": since, "until": until, "of": chain}
+        with _translated(), self._connection.cursor(name="period") as cursor:
+            for row in cursor.execute(statement, values):
+                yield Period(*row)
+
+    def row_count(self, stream: Stream) -> int:
+        """The number of rows that lie in the stream's chunks, whatever its indexes say."""
+        statement = sql.SQL(query("reader_row_count")).format(**_names(stream))
+        settings = ("enable_indexscan", "enable_indexonlyscan", "enable_bitmapscan")
+        with _translated():
+            for setting in settings:
+                self._connection.execute(f"SET LOCAL {setting} = off")
+            count = int(self._one(statement)[0])
+            for setting in settings:
+                self._connection.execute(f"SET LOCAL {setting} = on")
+        return count
+
+    def resources(self) -> Iterator[tuple[bytes, str]]:
+        """Digest and content of every description of a sender."""
+        with _translated(), self._connection.cursor(name="resources", binary=True) as cursor:
+            cursor.itersize = 500
+            yield from cursor.execute(query("reader_resources"))
+
+    def some_digests(self, most: int) -> set[bytes]:
+        """At most so many names of descriptions that are kept."""
+        with _translated(), self._connection.cursor(binary=True) as cursor:
+            return {row[0] for row in cursor.execute(query("reader_some_digests"), {"most": most})}
+
+    def known_digests(self, digests: Iterable[bytes]) -> set[bytes]:
+        """Those of the names whose description is kept."""
+        with _translated(), self._connection.cursor(binary=True) as cursor:
+            return {row[0] for row in cursor.execute(query("reader_digests"), {"digests": list(digests)})}
+
+    def _one(self, statement: str | sql.Composed) -> tuple[object, ...]:
+        with _translated():
+            row = self._connection.execute(statement).fetchone()
+        assert row is not None, "the query returns a row"
+        return tuple(row)
+
+
+def _names(stream: Stream) -> dict[str, sql.Composable]:
+    return {
+        "stream": sql.Identifier(stream.name),
+        "chain": sql.Identifier(stream.chain_column),
+        "columns": sql.SQL(", ").join(sql.Identifier(name) for name in stream.column_names),
+    }
+
+
+def _error_of(result: pq.abc.PGresult) -> psycopg.Error:
+    return psycopg.errors.error_from_result(result, encoding="utf-8")
