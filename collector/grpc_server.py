@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, TypeAlias
 
 import grpc
 
@@ -22,7 +22,7 @@ from collector.message_reader import MessageReader
 from collector.replies import OnRefusal, ignore_refusal, refusal, success
 
 Context = grpc.aio.ServicerContext[bytes, bytes]
-_Method = grpc.RpcMethodHandler[Any, Any]
+_Method: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"  # generic for type checkers only
 
 METRICS_SERVICE: Final = "opentelemetry.proto.collector.metrics.v1.MetricsService"
 LOGS_SERVICE: Final = "opentelemetry.proto.collector.logs.v1.LogsService"
@@ -87,8 +87,8 @@ async def _abort(context: Context, signal: str, error: Exception) -> NoReturn:
     await context.abort(told.code, told.status.message, trailers)
 
 
-def _traces(on_refusal: OnRefusal) -> Callable[[bytes, Context], Awaitable[bytes]]:
-    async def export(_: bytes, context: Context) -> bytes:
+def _traces(on_refusal: OnRefusal) -> Callable[[object, Context], Awaitable[bytes]]:
+    async def export(_: object, context: Context) -> bytes:
         error = Unsupported("this collector takes metrics and logs, not traces")
         on_refusal("traces", error)
         await _abort(context, "traces", error)
@@ -117,7 +117,7 @@ def create_grpc_server(
         # Unary on the wire; declared as a stream so that the message is read when we ask for it, not before.
         method: _Method = grpc.stream_unary_rpc_method_handler(exporter.export)
         _add(server, service, method)
-    _add(server, TRACE_SERVICE, grpc.unary_unary_rpc_method_handler(_traces(on_refusal)))
+    _add(server, TRACE_SERVICE, grpc.stream_unary_rpc_method_handler(_traces(on_refusal)))
     return server
 
 

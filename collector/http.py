@@ -20,7 +20,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from collector.budget import Budget, Holding
-from collector.errors import RequestError, Unsupported, UnsupportedMedia
+from collector.errors import RequestError, TooLarge, TryLater, Unsupported, UnsupportedMedia
 from collector.http_body import read_body
 from collector.inflate import Encoding, inflate_held
 from collector.ingest import Ingest, Outcome, Signal
@@ -125,7 +125,8 @@ class _Exporter:
         except Exception as error:  # noqa: BLE001  (whatever fails, the client must be told to keep its data)
             if refused_here and isinstance(error, RequestError):
                 self.on_refusal(self.signal, error)
-            return _refused(request, self.signal, error, close=refused_here)
+            unread = refused_here and isinstance(error, TooLarge | TryLater)
+            return _refused(request, self.signal, error, close=unread)
 
     async def _converted(self, request: Request, holding: Holding) -> Converted:
         """The request in protobuf, inflated."""
@@ -182,7 +183,7 @@ def create_app(
     async def traces(request: Request) -> Response:
         error = Unsupported("this collector takes metrics and logs, not traces")
         on_refusal("traces", error)
-        return _refused(request, "traces", error, close=True)
+        return _refused(request, "traces", error)
 
     app.add_route("/v1/traces", traces, methods=["POST"])
     app.add_exception_handler(HTTPException, _http_exception)
