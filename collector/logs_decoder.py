@@ -74,14 +74,16 @@ class LogsDecoder:
             values["site_id"] = sender.site_id
         if extras := _extras(record, body_in_column="body" in values):
             attributes[RESERVED] = extras
+        event_us = _event_us(record, name, arrival)
         values |= {
-            "event_time": _moment(_event_us(record, name, arrival)),
+            "event_time": _moment(event_us),
             "received_at": _moment(arrival.received_us),
             "resource_digest": sender.digest,
             "attributes": canonical_attributes(attributes, self._limits).decode(),
         }
         row = encode_row(stream, values)
         records.chain(stream.name, row.chain).append((row.before, row.after))
+        records.on_days(stream.name, event_us, event_us)
         records.resources[sender.digest] = sender.content
         records.sites[sender.machine_id] = sender.site_id
 

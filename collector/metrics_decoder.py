@@ -138,6 +138,7 @@ class MetricsDecoder:
         tails = self._tails.setdefault(shared, {})
         append = rows.append
         latest_us = arrival.latest_us
+        first_us, last_us = latest_us, 0
         watch = self._clock_watch
         event_head, start_value, null_value = _EVENT.pack, _START_VALUE.pack, _NULL_VALUE.pack
         with_start, without_start = _WITH_START.unpack_from, _WITHOUT_START.unpack_from
@@ -164,11 +165,16 @@ class MetricsDecoder:
             if event_us <= times.get(tail, -1):
                 watch.note(times[tail], event_us)
             times[tail] = event_us
+            if event_us < first_us:
+                first_us = event_us
+            if event_us > last_us:
+                last_us = event_us
             if start:
                 numbers = start_value(8, start // 1000 - UNIX_EPOCH_OFFSET_US, 8, value)
             else:
                 numbers = null_value(-1, 8, value)
             append((event_head(_FIELDS, 8, event_us) + before, series + numbers + attributes))
+        records.on_days("telemetry", first_us, last_us)
 
     def _translate(
         self, tail: bytes, extras: dict[str, Json], tails: dict[bytes, bytes]
@@ -215,6 +221,7 @@ class MetricsDecoder:
             if event_us <= times.get(point.attributes, -1):
                 self._clock_watch.note(times[point.attributes], event_us)
             times[point.attributes] = event_us
+        records.on_days("telemetry", event_us, event_us)
         rows.append((_EVENT.pack(_FIELDS, 8, event_us) + before, series + _tail_of(point)))
 
 

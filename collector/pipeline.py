@@ -27,15 +27,19 @@ from collector.errors import TryLater, Undecodable
 from collector.metrics import CollectorMetrics
 from ledger.batch import Chained, ChainKey, Head, Request, chain_batch, chain_keys
 from store.errors import StoreRejected, StoreUnavailable
-from store.writer import Appended
+from store.writer import Appended, Turn
 
 _FIRST_BACKOFF_S: Final = 0.1
 _LAST_BACKOFF_S: Final = 5.0
 _DISTRUST_BATCHES: Final = 8
 """Batches that lock first and chain then, after a wrong guess: two collectors on the same machines would
 otherwise copy nearly every batch twice."""
-_EXPECTED_CHAINS: Final = 200_000
-"""Chains whose heads are kept in memory; beyond, they are read again."""
+_OVERLAP_ROWS: Final = 4_000
+"""Fewer rows than this are worth waiting for: one larger transaction costs less than two small ones."""
+_LINGER_S: Final = 0.002
+"""What the first request of a small batch waits for others; a commit takes longer than that."""
+_MOST_KEPT: Final = 200_000
+"""Chains, senders and days that are remembered; beyond, they are looked up again."""
 
 log = structlog.get_logger("collector.pipeline")
 tracer = trace.get_tracer("tally.collector")
@@ -44,7 +48,9 @@ tracer = trace.get_tracer("tally.collector")
 class Writer(Protocol):
     """What the pipeline needs of ``store.writer.LedgerWriter``."""
 
-    async def append(self, requests: Sequence[Request], guess: Chained | None = None) -> Appended:
+    async def append(
+        self, requests: Sequence[Request], guess: Chained | None = None, turn: Turn | None = None
+    ) -> Appended:
         """Commit the requests."""
         ...
 
@@ -74,10 +80,12 @@ class Pipeline:
         self._waiting: dict[bytes, asyncio.Future[None]] = {}
         self._queue: deque[Request] = deque()
         self._queued_rows = 0
-        self._arrived = asyncio.Event()
-        self._free: asyncio.Queue[Writer] = asyncio.Queue()
-        for writer in writers:
-            self._free.put_nowait(writer)
+        self._unsent_rows = 0
+        self._changed = asyncio.Event()
+        self._free = list(writers)
+        self._turn: Turn | None = None
+        self._familiar: set[object] = set()
+        self._alone = False
         self._commits: set[asyncio.Task[None]] = set()
         self._dispatcher: asyncio.Task[None] | None = None
         self._broken: asyncio.Event = asyncio.Event()
@@ -116,8 +124,9 @@ class Pipeline:
         self._waiting[request.digest] = future
         self._queue.append(request)
         self._queued_rows += request.row_count
+        self._unsent_rows += request.row_count
         self._gauges()
-        self._arrived.set()
+        self._changed.set()
         return future
 
     async def failed(self) -> None:
@@ -126,6 +135,7 @@ class Pipeline:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._commits.discard(task)
+        self._changed.set()
         if not task.cancelled() and (error := task.exception()) is not None:
             log.critical("a task of the pipeline died", task=task.get_name(), exc_info=error)
             self._broken.set()
@@ -151,28 +161,47 @@ class Pipeline:
 
     async def _dispatch_forever(self) -> None:
         while True:
-            await self._arrived.wait()
-            writer = await self._free.get()
-            if len(self._expected) > _EXPECTED_CHAINS:
-                self._expected.clear()
-            if not self._expected and self._commits:
-                # Heads read now would be moved by the batches under way: let them finish first.
-                await asyncio.wait(self._commits)
-            requests = self._next_batch()
-            guess = await self._guess(requests)
-            task = asyncio.create_task(self._commit_and_free(writer, requests, guess), name="commit")
-            self._commits.add(task)
-            task.add_done_callback(self._ended)
+            await self._changed.wait()
+            if not self._commits and self._unsent_rows < _OVERLAP_ROWS:
+                await asyncio.sleep(_LINGER_S)
+            self._changed.clear()
+            while requests := self._next_batch():
+                turn = self._turn = Turn(self._turn if self._commits else None)
+                writer = self._free.pop()
+                guess = await self._guess(requests)
+                if guess is None:
+                    self._alone = True  # nobody knows yet which heads it will leave
+                task = asyncio.create_task(
+                    self._commit_and_free(writer, requests, guess, turn), name="commit"
+                )
+                self._commits.add(task)
+                task.add_done_callback(self._ended)
 
     def _next_batch(self) -> list[Request]:
+        """What to write now; nothing if it is better to wait for a batch under way.
+
+        A batch joins another under way only if that pays (there is enough to copy) and is safe: both must not
+        create the same chunk or describe the same sender, or one would wait for the other in the database
+        while that one waits for its turn here.
+        """
+        overlap = bool(self._commits)
+        if not self._queue or not self._free:
+            return []
+        if overlap and (self._alone or not self._expected or self._unsent_rows < _OVERLAP_ROWS):
+            return []
         requests: list[Request] = []
         rows = 0
         while self._queue and (not rows or rows + self._queue[0].row_count <= self._max_batch_rows):
+            new = (self._queue[0].resources.keys() | self._queue[0].days) - self._familiar
+            if new and overlap:
+                break
+            if new:
+                self._alone = True
+                self._familiar |= new
             request = self._queue.popleft()
             requests.append(request)
             rows += request.row_count
-        if not self._queue:
-            self._arrived.clear()
+        self._unsent_rows -= rows
         return requests
 
     async def _guess(self, requests: list[Request]) -> Chained | None:
@@ -182,6 +211,10 @@ class Pipeline:
             self._expected.clear()
             return None
         keys = chain_keys(requests)
+        if len(self._expected) > _MOST_KEPT and not self._commits:
+            self._expected.clear()
+        if len(self._familiar) > _MOST_KEPT:
+            self._familiar.clear()
         if unknown := [key for key in keys if key not in self._expected]:
             try:
                 found = await self._reader.heads(unknown)
@@ -195,23 +228,27 @@ class Pipeline:
         return chained
 
     async def _commit_and_free(
-        self, writer: Writer, requests: list[Request], guess: Chained | None
+        self, writer: Writer, requests: list[Request], guess: Chained | None, turn: Turn
     ) -> None:
-        await self._commit(writer, requests, guess)
-        self._free.put_nowait(writer)
+        await self._commit(writer, requests, guess, turn)
+        self._free.append(writer)
+        self._alone = False
 
     def _doubt(self) -> None:
+        """What was expected is wrong: guess nothing for a while, write one batch at a time."""
         self._distrust = _DISTRUST_BATCHES
         self._expected.clear()
 
-    async def _commit(self, writer: Writer, requests: list[Request], guess: Chained | None) -> None:
+    async def _commit(
+        self, writer: Writer, requests: list[Request], guess: Chained | None, turn: Turn
+    ) -> None:
         """Write a batch however long it takes; a request that can never be written fails alone."""
         backoff_s = _FIRST_BACKOFF_S
         while True:
             started = time.perf_counter()
             try:
                 with tracer.start_as_current_span("commit", attributes={"requests": len(requests)}):
-                    appended = await writer.append(requests, guess)
+                    appended = await writer.append(requests, guess, turn)
             except StoreUnavailable as error:
                 self._doubt()
                 guess = None
@@ -242,8 +279,8 @@ class Pipeline:
             self._leave(requests)
             return
         middle = len(requests) // 2
-        await self._commit(writer, requests[:middle], None)
-        await self._commit(writer, requests[middle:], None)
+        await self._commit(writer, requests[:middle], None, Turn())
+        await self._commit(writer, requests[middle:], None, Turn())
 
     def _acknowledge(self, requests: list[Request], appended: Appended) -> None:
         metrics = self._metrics

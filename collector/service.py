@@ -85,7 +85,9 @@ class IngestService:
                 records = decoder.decode(body, arrival)
         if records.accepted:
             digest = sha256(signal.encode() + b"\n" + body).digest()
-            request = Request(digest, records.rows, records.resources, records.accepted)
+            request = Request(
+                digest, records.rows, records.resources, records.accepted, frozenset(records.days)
+            )
             # A crash from here to the commit leaves nothing; the client, unanswered, sends again.
             await self._committed(request)
             self._step("reply to send")

@@ -37,13 +37,15 @@ def new_head(key: ChainKey) -> Head:
 class Request:
     """What one OTLP request adds, all or nothing.
 
-    ``digest`` names the request for exactly-once; ``resources`` maps digest to canonical content.
+    ``digest`` names the request for exactly-once; ``resources`` maps digest to canonical content; ``days``
+    are the streams and days of event time (since 2000-01-01) that its rows may fall on.
     """
 
     digest: bytes
     rows: Mapping[ChainKey, Sequence[Halves]]
     resources: Mapping[bytes, bytes]
     row_count: int
+    days: frozenset[tuple[str, int]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

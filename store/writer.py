@@ -43,6 +43,7 @@ _REJECTING: Final = (
 _RETRYABLE: Final = (OSError, asyncio.TimeoutError, asyncpg.InterfaceError, asyncpg.PostgresError)
 """Everything else: a missing right or table too is mended by an operator, while the clients keep their data."""
 _KNOWN_RESOURCES: Final = 100_000
+_TURN_S: Final = 2.0
 
 
 def no_step(_name: str) -> None:
@@ -55,6 +56,27 @@ class Appended:
 
     chained: Chained | None
     duplicates: frozenset[bytes]
+
+
+class Turn:
+    """The order in which batches written at the same time lock their heads.
+
+    Without it a small batch could lock before the larger one that it is chained on.
+    """
+
+    def __init__(self, after: Turn | None = None) -> None:
+        self._passed = asyncio.Event()
+        self._after = after
+
+    async def wait(self) -> None:
+        """Wait until the batch before has locked its heads, or has failed."""
+        if self._after is not None:
+            await self._after._passed.wait()  # noqa: SLF001  (its own kind)
+            self._after = None  # or every turn ever taken would stay in memory
+
+    def pass_on(self) -> None:
+        """Let the next batch lock; it will wait in the database for this one's commit."""
+        self._passed.set()
 
 
 class _WrongGuess(Exception):  # noqa: N818  (it never leaves this module)
@@ -94,20 +116,28 @@ class LedgerWriter:
         self._connection: asyncpg.Connection | None = None
         self._known_resources: set[bytes] = set()
 
-    async def append(self, requests: Sequence[Request], guess: Chained | None = None) -> Appended:
+    async def append(
+        self, requests: Sequence[Request], guess: Chained | None = None, turn: Turn | None = None
+    ) -> Appended:
         """Commit the rows of ``requests``; ``guess`` is the batch chained on the heads expected.
+
+        Whatever happens, ``turn`` is passed on before this returns.
 
         Raises:
             StoreUnavailable: nothing is known of the batch's fate; append the same requests again.
             StoreRejected: the database refuses some row of the batch, which was not committed.
         """
-        async with _translated(), self._ready() as connection:
-            appended = None
-            if guess is not None:
-                with contextlib.suppress(_WrongGuess):
-                    appended = await self._transaction(connection, requests, guess)
-            if appended is None:
-                appended = await self._transaction(connection, requests, None)
+        turn = turn or Turn()
+        try:
+            async with _translated(), self._ready() as connection:
+                appended = None
+                if guess is not None:
+                    with contextlib.suppress(_WrongGuess):
+                        appended = await self._transaction(connection, requests, guess, turn)
+                if appended is None:
+                    appended = await self._transaction(connection, requests, None, turn)
+        finally:
+            turn.pass_on()
         # Known only once committed: a rolled-back description must be sent again.
         if len(self._known_resources) > _KNOWN_RESOURCES:
             self._known_resources.clear()
@@ -115,7 +145,7 @@ class LedgerWriter:
         return appended
 
     async def _transaction(
-        self, connection: asyncpg.Connection, requests: Sequence[Request], guess: Chained | None
+        self, connection: asyncpg.Connection, requests: Sequence[Request], guess: Chained | None, turn: Turn
     ) -> Appended:
         self._step("transaction to begin")
         async with connection.transaction():
@@ -128,13 +158,13 @@ class LedgerWriter:
             if duplicates and guess is not None:
                 raise _WrongGuess
             fresh = [request for request in requests if request.digest in new]
-            chained = await self._write(connection, fresh, guess) if fresh else None
+            chained = await self._write(connection, fresh, guess, turn) if fresh else None
             self._step("transaction to commit")
         self._step("committed")
         return Appended(chained, duplicates)
 
     async def _write(
-        self, connection: asyncpg.Connection, requests: Sequence[Request], guess: Chained | None
+        self, connection: asyncpg.Connection, requests: Sequence[Request], guess: Chained | None, turn: Turn
     ) -> Chained:
         await self._describe(connection, requests)
         keys = chain_keys(requests)
@@ -145,12 +175,22 @@ class LedgerWriter:
         else:
             chained = guess
             await self._copy(connection, chained)
+            await self._wait(turn)
             if await self._lock_heads(connection, keys) != chained.before:
                 raise _WrongGuess
+            turn.pass_on()
             self._step("heads locked")
         await self._move_heads(connection, chained)
         self._step("heads moved")
         return chained
+
+    async def _wait(self, turn: Turn) -> None:
+        """Wait for the turn; but if the batch before waits for us in the database, yield to it."""
+        try:
+            async with asyncio.timeout(_TURN_S):
+                await turn.wait()
+        except TimeoutError:
+            raise _WrongGuess from None
 
     async def _copy(self, connection: asyncpg.Connection, chained: Chained) -> None:
         for stream, data in chained.copies.items():
