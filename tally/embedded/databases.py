@@ -21,9 +21,13 @@ def with_login(url: str, role: str, password: str) -> str:
     return urlunsplit(parts._replace(netloc=f"{quote(role)}:{quote(password, safe='')}@{address}"))
 
 
-def database_name(url: str) -> str:
-    """The database that ``url`` names."""
-    return unquote(urlsplit(url).path.removeprefix("/"))
+def parts(url: str) -> tuple[str, str]:
+    """``url`` without its password, and the password ("" if it has none)."""
+    split = urlsplit(url)
+    login, at, address = split.netloc.rpartition("@")
+    return urlunsplit(split._replace(netloc=login.partition(":")[0] + at + address)), unquote(
+        split.password or ""
+    )
 
 
 def create_database(admin_url: str, name: str, template: str | None = None) -> None:

@@ -1,0 +1,9 @@
+"""``python -m tally`` is the `tally` command."""
+
+from __future__ import annotations
+
+import sys
+
+from tally.cli import main
+
+sys.exit(main())

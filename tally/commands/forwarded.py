@@ -1,0 +1,32 @@
+"""``tally generate`` and ``tally bench``: commands whose options live with the program that does the work."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+
+import typer
+
+from tally.console import GOOD
+
+
+def generate(context: typer.Context) -> None:
+    """Simulate a fleet and send it to a collector (`tally generate --help` lists what it can do).
+
+    Every one of its commands has --json.
+
+    Example: tally generate simulate --machines 20 --duration 10m --json
+    """
+    from generator.__main__ import app  # noqa: PLC0415 - its imports take longer than other commands run
+
+    status = app(args=context.args, prog_name="tally generate", standalone_mode=False)
+    raise typer.Exit(status if isinstance(status, int) else GOOD)
+
+
+def bench(context: typer.Context) -> None:
+    """Measure this machine: ingest against raw COPY, small requests, verification (--json for the figures).
+
+    Example: tally bench --json
+    """
+    main: Callable[[list[str]], int] = importlib.import_module("tally.bench.__main__").main
+    raise typer.Exit(main(context.args))

@@ -1,0 +1,124 @@
+"""What the stack of a checkout consists of, in the order of starting.  A new service is one more entry."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+import store.migrate
+from tally.embedded.databases import ensure_database, grant_logins
+from tally.embedded.programs import Programs, find_programs
+from tally.embedded.server import ADMIN, DATABASE, SERVICE_ROLES, Server
+from tally.settings import Settings
+from tally.stack.units import DatabaseUnit, Service, ServiceUnit, Unit
+
+Say = Callable[[str], None]
+
+# Programs see these variables of ours, the TALLY_ ones that they are given, and nothing else of the caller's.
+_INHERITED: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ", "SSL_CERT_FILE", "OTEL_", "TALLY_")
+
+
+def embedded_server(settings: Settings, say: Say) -> Server:
+    """The embedded database of this checkout, not started."""
+
+    def programs() -> Programs:
+        return find_programs(settings.cache_dir, say)
+
+    return Server(
+        settings.var_dir / "db",
+        settings.db_port,
+        programs,
+        secrets_dir=settings.secrets_dir,
+        log=settings.log_dir / "database.log",
+    )
+
+
+def database_urls(settings: Settings) -> dict[str, str]:
+    """Connection URLs by variable: the administrator's, the collector's, the audit's.
+
+    For the embedded database they are derived from its generated passwords.
+    """
+    if settings.database_url is None:
+        server = embedded_server(settings, lambda _line: None)
+        admin, collector, audit = server.url(), server.url("tally_collector"), server.url("tally_audit")
+    else:
+        admin = settings.database_url
+        collector = settings.collector_database_url or admin
+        audit = settings.audit_database_url or admin
+    return {
+        "TALLY_DATABASE_URL": admin,
+        "TALLY_COLLECTOR_DATABASE_URL": collector,
+        "TALLY_AUDIT_DATABASE_URL": audit,
+    }
+
+
+def migrate(settings: Settings) -> None:
+    """Bring the schema up to date; on the embedded server also make the database and the logins."""
+    url = database_urls(settings)["TALLY_DATABASE_URL"]
+    if settings.database_url is not None:
+        store.migrate.upgrade(url)
+        return
+    ensure_embedded_database(settings)
+    store.migrate.upgrade(url)
+    grant_logins(url, SERVICE_ROLES, embedded_server(settings, lambda _line: None).password)
+
+
+def ensure_embedded_database(settings: Settings) -> None:
+    """Create the database on the embedded server if there is none."""
+    ensure_database(embedded_server(settings, lambda _line: None).url(ADMIN, "postgres"), DATABASE)
+
+
+def services(settings: Settings) -> tuple[Service, ...]:
+    """The programs of the stack that are not the database."""
+    urls = database_urls(settings)
+    return (
+        Service(
+            name="collector",
+            command=(sys.executable, "-m", "collector"),
+            environment=_environment()
+            | {
+                "TALLY_COLLECTOR_DATABASE_URL": urls["TALLY_COLLECTOR_DATABASE_URL"],
+                "TALLY_COLLECTOR_HOST": settings.collector_host,
+                "TALLY_COLLECTOR_GRPC_PORT": str(settings.collector_grpc_port),
+                "TALLY_COLLECTOR_HTTP_PORT": str(settings.collector_http_port),
+            },
+            health_url=f"http://{settings.collector_host}:{settings.collector_http_port}/readyz",
+            ports={
+                "TALLY_COLLECTOR_GRPC_PORT": settings.collector_grpc_port,
+                "TALLY_COLLECTOR_HTTP_PORT": settings.collector_http_port,
+            },
+            host=settings.collector_host,
+        ),
+    )
+
+
+def units(settings: Settings, say: Say, *, only_database: bool = False) -> Sequence[Unit]:
+    """What the supervisor runs.  With a database of one's own there is none to start, only one to migrate."""
+    found: list[Unit] = []
+    if settings.database_url is None:
+        server = embedded_server(settings, say)
+        if only_database:
+            found.append(DatabaseUnit(server, lambda: ensure_embedded_database(settings)))
+        else:
+            found.append(DatabaseUnit(server, lambda: migrate(settings)))
+    if not only_database:
+        found += [ServiceUnit(service, log_path(settings, service.name)) for service in services(settings)]
+    return found
+
+
+def log_path(settings: Settings, name: str) -> Path:
+    """The log of a service."""
+    return settings.log_dir / f"{name}.log"
+
+
+def _environment() -> dict[str, str]:
+    admin = ("TALLY_DATABASE_URL", "TALLY_AUDIT_DATABASE_URL")  # a service has its own login only
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name not in admin
+        and any(name == key or (key.endswith("_") and name.startswith(key)) for key in _INHERITED)
+    }
