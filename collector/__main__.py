@@ -32,7 +32,7 @@ def main() -> int:
     tracer = configure_tracing(settings.otlp_endpoint)
     try:
         return asyncio.run(serve(settings))
-    except (OSError, RuntimeError) as error:
+    except OSError as error:
         print(f"collector: could not start: {error}", file=sys.stderr)  # noqa: T201
         return 2
     finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import socket
 from collections.abc import AsyncIterator
 from datetime import UTC
 from typing import Final
@@ -87,7 +88,10 @@ async def serve(settings: CollectorSettings, *, step: Step = no_step) -> int:
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(_close, [*writers, reader])
         await stack.enter_async_context(_http(app, settings.host, settings.http_port))
-        grpc_server.add_insecure_port(f"{settings.host}:{settings.grpc_port}")
+        try:
+            grpc_server.add_insecure_port(f"{settings.host}:{settings.grpc_port}")
+        except RuntimeError as error:
+            raise OSError(f"OTLP/gRPC can't listen on {settings.host}:{settings.grpc_port}: {error}") from error
         await grpc_server.start()
         background = [
             asyncio.create_task(_watch_database(url, readiness, metrics)),
@@ -110,11 +114,13 @@ async def serve(settings: CollectorSettings, *, step: Step = no_step) -> int:
 
 @contextlib.asynccontextmanager
 async def _http(app: object, host: str, port: int) -> AsyncIterator[None]:
+    try:
+        listener = socket.create_server((host, port), backlog=2048)
+    except OSError as error:
+        raise OSError(f"OTLP/HTTP can't listen on {host}:{port}: {error.strerror}") from error
     server = _HttpServer(
         uvicorn.Config(
             app,  # type: ignore[arg-type]  # an ASGI application
-            host=host,
-            port=port,
             log_config=None,
             access_log=False,
             server_header=False,
@@ -123,11 +129,10 @@ async def _http(app: object, host: str, port: int) -> AsyncIterator[None]:
             lifespan="off",
         )
     )
-    task = asyncio.create_task(server.serve())
+    task = asyncio.create_task(server.serve(sockets=[listener]))
     while not server.started:
         if task.done():
             task.result()
-            raise OSError(f"OTLP/HTTP could not listen on {host}:{port}")
         await asyncio.sleep(0.01)
     try:
         yield
