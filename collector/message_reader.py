@@ -17,7 +17,7 @@ import grpc
 from collector.budget import Budget, Holding
 from collector.errors import TryLater, Undecodable
 
-_QUICK_READS: Final = 8
+_QUICK_READS: Final = 4
 _QUICK_READ_S: Final = 0.1
 """Enough for what a loopback or a local network delivers at once, or for a few round trips; our choice."""
 
