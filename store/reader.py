@@ -140,7 +140,7 @@ class LedgerReader:
             to_seq=sql.Literal(str(until.seq)),
             endless=sql.Literal(end is None),
         )
-        yield from self.copy_tuples(statement)
+        return self.copy_tuples(statement)
 
     def copy_tuples(self, statement: sql.Composed) -> Iterator[bytes]:
         """The tuples of a ``COPY ... TO STDOUT (FORMAT binary)``, one at a time.
@@ -206,11 +206,18 @@ class LedgerReader:
         return None if row is None else int(row[0])
 
     def period(
-        self, stream: Stream, since: datetime, until: datetime, chain: str | None = None
+        self, stream: Stream, since: datetime | None, until: datetime | None, chain: str | None = None
     ) -> Iterator[Period]:
-        """Which part of each chain (or of ``chain`` alone) spans the period, ``until`` excluded."""
+        """Which part of each chain (or of ``chain`` alone) spans the period, ``until`` excluded.
+
+        None is before, or after, all time.
+        """
         statement = sql.SQL(query("reader_period")).format(**_names(stream))
-        values = {"since": since, "until": until, "of": chain}
+        values = {
+            "since": since.isoformat() if since else "-infinity",
+            "until": until.isoformat() if until else "infinity",
+            "of": chain,
+        }
         with _translated(), self._connection.cursor(name="period") as cursor:
             for row in cursor.execute(statement, values):
                 yield Period(*row)

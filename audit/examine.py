@@ -1,0 +1,128 @@
+"""Carrying out the parts of a verification on one snapshot: in this process, or in one of a crew."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from hashlib import sha256
+from types import TracebackType
+from typing import Final, Self
+
+from audit.breaks import Break, BreakKind
+from audit.findings import Collector, Findings, Named
+from audit.walk import Stretch, Walk
+from ledger.streams import STREAMS
+from store.reader import LedgerReader
+
+_PRELOADED: Final = 100_000
+"""Descriptions of senders whose names are read at the start; others are looked up one by one."""
+RESOURCES: Final = "resources"
+
+
+@dataclass(frozen=True, slots=True)
+class CountRows:
+    """Count a stream's rows without its indexes."""
+
+    stream: str
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResources:
+    """Check that each description of a sender is the one that its digest names."""
+
+
+Task = Stretch | CountRows | CheckResources
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a task gave: rows and chains walked, or rows counted; what was found."""
+
+    task: Task
+    rows: int = 0
+    chains: int = 0
+    findings: Findings | None = None
+    named: Named | None = None
+
+
+class _Descriptions:
+    """The names of descriptions that are kept, as far as they were asked for."""
+
+    def __init__(self, reader: LedgerReader) -> None:
+        self._reader = reader
+        self._known = reader.some_digests(_PRELOADED)
+
+    def has(self, digest: bytes) -> bool:
+        """Whether the description of that name is kept."""
+        if digest in self._known:
+            return True
+        if not self._reader.known_digests([digest]):
+            return False
+        if len(self._known) > 2 * _PRELOADED:
+            self._known.clear()
+        self._known.add(digest)
+        return True
+
+
+class Examiner:
+    """Carries out tasks on the snapshot; holds two connections, as heads are read beside rows."""
+
+    def __init__(self, url: str, snapshot: str) -> None:
+        with ExitStack() as stack:
+            self._rows = stack.enter_context(LedgerReader(url, snapshot))
+            self._side = stack.enter_context(LedgerReader(url, snapshot))
+            self._descriptions = _Descriptions(self._side)
+            self._open = stack.pop_all()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._open.close()
+
+    def examine(self, task: Task, progress: Callable[[int], None]) -> Outcome:
+        """Carry out one task; ``progress`` hears of every so many rows.
+
+        Raises:
+            store.errors.StoreError: the database can't be read.
+        """
+        match task:
+            case Stretch():
+                return self._walk(task, progress)
+            case CountRows(stream):
+                return Outcome(task, rows=self._side.row_count(STREAMS[stream]))
+            case CheckResources():
+                return self._check_resources(task)
+
+    def _walk(self, stretch: Stretch, progress: Callable[[int], None]) -> Outcome:
+        stream = STREAMS[stretch.stream]
+        collector = Collector(stream)
+        last = stretch.end.chain if stretch.end is not None else None
+        heads = self._side.heads(stretch.stream, stretch.first.chain, last)
+        if stretch.end is not None and not stretch.ends_inside:
+            end = stretch.end.chain
+            heads = (head for head in heads if head.chain != end)
+        walk = Walk(stream, stretch, heads, self._descriptions, collector.note, progress)
+        walk.run(self._rows.rows(stream, stretch.read_from, stretch.read_to))
+        return Outcome(stretch, walk.rows, walk.chains, collector.findings())
+
+    def _check_resources(self, task: CheckResources) -> Outcome:
+        named = Named()
+        count = 0
+        for digest, content in self._side.resources():
+            count += 1
+            actual = sha256(content.encode()).digest()
+            if actual != digest:
+                detail = (
+                    f"the sender's description kept under {digest.hex()} is not the one of that digest; "
+                    f"its own is {actual.hex()}"
+                )
+                found = Break(BreakKind.RESOURCE_ALTERED, RESOURCES, digest.hex(), None, None, None, detail)
+                named.add([found])
+        return Outcome(task, rows=count, named=named)

@@ -1,0 +1,151 @@
+"""Verifying the ledger: all of it or a part, in parallel, on one snapshot, while collectors go on writing."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Final
+
+from audit.breaks import Break, BreakKind
+from audit.crew import Alone, Crew, Processes
+from audit.errors import AuditError
+from audit.examine import CheckResources, CountRows, Outcome, Task
+from audit.findings import Verdict
+from audit.report import Report, StreamFigures
+from audit.scope import Scope, stretches
+from audit.walk import Stretch
+from ledger.streams import STREAMS, stream_named
+from store.reader import LedgerReader
+
+Progress = Callable[[int, int], None]
+"""Told of rows done and rows in all, a few times a second."""
+
+_ALONE: Final = 100_000
+"""Rows below which starting processes takes longer than the work."""
+
+
+def verify(
+    url: str,
+    streams: Sequence[str] | None = None,
+    machine: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    processes: int | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Verify the ledger at ``url``, or the part that is asked for.
+
+    ``machine`` is a chain: a machine, or a model in ``governance``.  ``since`` and ``until`` (excluded) are aware
+    moments of event time; of each chain the part from its first to its last row in that period is verified.
+    ``processes`` is the number of processes, of the processors that there are by default.
+
+    Raises:
+        ledger.errors.UnknownStream: a stream of that name does not exist.
+        AuditError: nothing matches, or a process was lost.
+        store.errors.StoreError: the database can't be read.
+    """
+    scope = Scope(
+        tuple(STREAMS.values()) if streams is None else tuple(map(stream_named, dict.fromkeys(streams))),
+        machine,
+        since,
+        until,
+    )
+    _check(scope)
+    started = time.perf_counter()
+    count = processes or len(os.sched_getaffinity(0))
+    with LedgerReader(url) as reader:
+        parts = stretches(reader, scope, count)
+        total = sum(part.rows for part in parts)
+        tasks: list[Task] = [*parts, CheckResources()]
+        if scope.whole_streams:
+            tasks[0:0] = [CountRows(stream.name) for stream in scope.streams]
+        snapshot = reader.export_snapshot()
+        crew: Crew = Alone(url, snapshot)
+        if total >= _ALONE and len(parts) > 1:
+            crew = Processes(url, snapshot, count)
+        else:
+            count = 1
+        result = _Result(scope, total, progress)
+        for outcome in crew.outcomes(tasks, result.walked):
+            result.add(outcome)
+        return result.report(reader.snapshot_time(), time.perf_counter() - started, count)
+
+
+def _check(scope: Scope) -> None:
+    for moment in (scope.since, scope.until):
+        if moment is not None and moment.tzinfo is None:
+            raise AuditError(f"{moment} has no time zone; write it like 2026-01-31T00:00:00Z")
+    if scope.since is not None and scope.until is not None and scope.since >= scope.until:
+        raise AuditError(f"the period from {scope.since} to {scope.until} is empty")
+
+
+class _Result:
+    """Everything that tasks gave so far."""
+
+    def __init__(self, scope: Scope, total: int, progress: Progress | None) -> None:
+        self._scope = scope
+        self._total = total
+        self._progress = progress
+        self._done = 0
+        self._verdict = Verdict(scope.streams)
+        self._rows: Counter[str] = Counter()
+        self._chains: Counter[str] = Counter()
+        self._counted: dict[str, int] = {}
+        self._resources = 0
+
+    def walked(self, rows: int) -> None:
+        self._done += rows
+        if self._progress is not None:
+            self._progress(self._done, max(self._total, self._done))
+
+    def add(self, outcome: Outcome) -> None:
+        match outcome.task:
+            case Stretch(stream):
+                self._rows[stream] += outcome.rows
+                self._chains[stream] += outcome.chains
+            case CountRows(stream):
+                self._counted[stream] = outcome.rows
+            case CheckResources():
+                self._resources = outcome.rows
+        if outcome.findings is not None:
+            self._verdict.add(outcome.findings)
+        if outcome.named is not None:
+            self._verdict.add_named(outcome.named)
+
+    def report(self, as_of: datetime, seconds: float, processes: int) -> Report:
+        self._verdict.add_breaks(self._unreached())
+        named = self._verdict.conclude()
+        broken: Counter[str] = Counter()
+        for (stream, _), rows in named.counts.items():
+            broken[stream] += rows
+        return Report(
+            scope=self._scope,
+            as_of=as_of,
+            seconds=seconds,
+            processes=processes,
+            streams=tuple(
+                StreamFigures(
+                    stream.name, self._rows[stream.name], self._chains[stream.name], broken[stream.name]
+                )
+                for stream in self._scope.streams
+            ),
+            resources=self._resources,
+            breaks=tuple(named.breaks),
+            counts=tuple((stream, kind, rows) for (stream, kind), rows in named.counts.items()),
+        )
+
+    def _unreached(self) -> list[Break]:
+        """Rows that a walk along the chains does not meet, though they lie in the table."""
+        found = []
+        for stream, counted in self._counted.items():
+            hidden = counted - self._rows[stream]
+            if hidden:
+                detail = (
+                    f"the table has {counted} rows, its chains {self._rows[stream]}: rows without chain or seq, or "
+                    "an index of the chains that was tampered with (REINDEX it, then verify again)"
+                )
+                found.append(Break(BreakKind.ROW_INSERTED, stream, "", None, None, None, detail))
+        return found
