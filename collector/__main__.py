@@ -14,9 +14,9 @@ import sys
 
 from pydantic import ValidationError
 
-from collector.structured_logs import configure_logging
 from collector.server import serve
 from collector.settings import CollectorSettings
+from collector.structured_logs import configure_logging
 from collector.tracing import configure_tracing
 
 

@@ -44,9 +44,7 @@ def temporality_extras(temporality: int) -> dict[str, Json]:
     return {"temporality": _TEMPORALITY.get(temporality, str(temporality))}
 
 
-def attributes_text(
-    pairs: Iterable[Any], count: int, extras: Mapping[str, Json], limits: Limits
-) -> bytes:
+def attributes_text(pairs: Iterable[Any], count: int, extras: Mapping[str, Json], limits: Limits) -> bytes:
     """Canonical attributes of a point, its extras under the reserved name."""
     attributes = record_attributes(pairs, count, limits)
     if extras:

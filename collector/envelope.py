@@ -53,9 +53,7 @@ _MESSAGES: Final[dict[str, tuple[tuple[int, str, str], ...]]] = {
 
 
 def _build() -> descriptor_pool.DescriptorPool:
-    file = descriptor_pb2.FileDescriptorProto(
-        name="tally/envelope.proto", package=_PACKAGE, syntax="proto3"
-    )
+    file = descriptor_pb2.FileDescriptorProto(name="tally/envelope.proto", package=_PACKAGE, syntax="proto3")
     for name, fields in _MESSAGES.items():
         message = file.message_type.add(name=name)
         if name == "Metric":

@@ -15,7 +15,7 @@ from collector.limits import Arrival, Limits, checked_text
 from collector.records import Records, Refused
 from collector.resources import Sender, Senders
 from ledger.canonical import Json
-from ledger.rows import EPOCH, Value, encode_row
+from ledger.rows import EPOCH, encode_row
 from ledger.streams import STREAMS
 
 _PLAIN: Final = EventMapping("events", ())

@@ -12,6 +12,7 @@ judged, by the generated classes (``datapoints``) whenever it is new or the shap
 from __future__ import annotations
 
 import struct
+from dataclasses import dataclass
 from typing import Any, Final
 
 from google.protobuf.message import DecodeError
@@ -49,10 +50,29 @@ _DOUBLE: Final = struct.Struct(">id")
 _CACHED_TAIL: Final = 2048
 _CACHE_BYTES: Final = 16 << 20
 _NUMBERS: Final = frozenset({"gauge", "sum"})
+_WITH_TEMPORALITY: Final = frozenset({"histogram", "exponential_histogram"})
 
 
 def _field(data: bytes) -> bytes:
     return len(data).to_bytes(4, "big") + data
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """What the points of one metric of one machine have in common.
+
+    ``before`` and ``after`` are the fields of a row around the point's own: received_at, chain and the length
+    word of seq; resource_digest, metric, unit and kind.
+    """
+
+    kind: str
+    extras: dict[str, Json]
+    before: bytes
+    after: bytes
+    times: dict[bytes, int]
+    arrival: Arrival
+    records: Records
+    rows: list[Halves]
 
 
 class MetricsDecoder:
@@ -90,56 +110,51 @@ class MetricsDecoder:
     def _metric(self, metric: Any, sender: Sender, arrival: Arrival, records: Records) -> None:
         kind: str | None = metric.WhichOneof("data")
         try:
-            name = decoded_text(metric.name, "a metric's name", self._limits)
-            unit = decoded_text(metric.unit, f"the unit of {name}", self._limits)
-            if kind is None:
-                if count := _point_count(metric):
-                    raise Refused("unknown_metric_type", f"metric {name[:80]!r} is of a type unknown to us")
-                records.warnings.append(f"metric {name[:80]!r} has no data")
-                return
-            if not name:
-                raise Refused("metric_name_missing", "a metric has no name")
+            name, unit = self._name(metric, kind)
         except Refused as refusal:
             if count := _point_count(metric):
                 records.refuse(refusal, count)
             return
+        if kind is None:
+            records.warnings.append(f"metric {name[:80]!r} has no data")
+            return
         points = getattr(metric, kind)
         if not points.data_points:
             return
-        rows = records.chain("telemetry", sender.machine_id)
         records.resources[sender.digest] = sender.content
         records.sites[sender.machine_id] = sender.site_id
-        before = _TIME.pack(8, arrival.received_us) + sender.chain_field + _SEQ_LENGTH
-        series = (
-            sender.digest_field + _field(name.encode()) + _field(unit.encode()) + _field(kind.encode())
+        group = _Group(
+            kind,
+            _extras(kind, points),
+            before=_TIME.pack(8, arrival.received_us) + sender.chain_field + _SEQ_LENGTH,
+            after=sender.digest_field + _field(name.encode()) + _field(unit.encode()) + _field(kind.encode()),
+            times=self._clock_watch.series(sender.machine_id, name),
+            arrival=arrival,
+            records=records,
+            rows=records.chain("telemetry", sender.machine_id),
         )
-        times = self._clock_watch.series(sender.machine_id, name)
         if kind in _NUMBERS:
-            self._numbers(kind, points, before, series, times, arrival, records, rows)
-            return
-        extras = {} if kind == "summary" else temporality_extras(points.temporality)
-        for data in points.data_points:
-            self._any(kind, data, extras, before, series, times, arrival, records, rows)
+            self._numbers(group, points)
+        else:
+            for data in points.data_points:
+                self._any(group, data)
 
-    def _numbers(
-        self,
-        kind: str,
-        points: Any,
-        before: bytes,
-        series: bytes,
-        times: dict[bytes, int],
-        arrival: Arrival,
-        records: Records,
-        rows: list[Halves],
-    ) -> None:
+    def _name(self, metric: Any, kind: str | None) -> tuple[str, str]:
+        """The metric's name and unit, if points of it can become rows."""
+        name = decoded_text(metric.name, "a metric's name", self._limits)
+        if kind is None and _point_count(metric):
+            raise Refused("unknown_metric_type", f"metric {name[:80]!r} is of a type unknown to us")
+        if not name:
+            raise Refused("metric_name_missing", "a metric has no name")
+        return name, decoded_text(metric.unit, f"the unit of {name}", self._limits)
+
+    def _numbers(self, group: _Group, points: Any) -> None:
         """The fast way; a point that it can't read goes to ``_any``."""
-        shared = (kind, points.temporality, points.monotonic) if kind == "sum" else (kind, 0, False)
-        extras = sum_extras(shared[1], monotonic=shared[2]) if kind == "sum" else {}
-        tails = self._tails.setdefault(shared, {})
-        append = rows.append
-        latest_us = arrival.latest_us
+        tails = self._tails.setdefault((group.kind, points.temporality, points.monotonic), {})
+        times, before, after = group.times, group.before, group.after
+        append = group.rows.append
+        latest_us = group.arrival.latest_us
         first_us, last_us = latest_us, 0
-        watch = self._clock_watch
         event_head, start_value, null_value = _EVENT.pack, _START_VALUE.pack, _NULL_VALUE.pack
         with_start, without_start = _WITH_START.unpack_from, _WITHOUT_START.unpack_from
         for data in points.data_points:
@@ -152,33 +167,31 @@ class MetricsDecoder:
                 start = 0
                 tail = data[18:]
             else:
-                self._any(kind, data, extras, before, series, times, arrival, records, rows)
+                self._any(group, data)
                 continue
             event_us = time // 1000 - UNIX_EPOCH_OFFSET_US
             attributes = tails.get(tail)
             if attributes is None:
-                attributes = self._translate(tail, extras, tails)
+                attributes = self._translate(tail, group.extras, tails)
             # value - value is NaN for NaN and for both infinities
-            if attributes is None or not 0 <= event_us <= latest_us or value - value != 0.0:  # noqa: PLR0124
-                self._any(kind, data, extras, before, series, times, arrival, records, rows)
+            if attributes is None or not 0 <= event_us <= latest_us or value - value != 0.0:
+                self._any(group, data)
                 continue
             if event_us <= times.get(tail, -1):
-                watch.note(times[tail], event_us)
+                self._clock_watch.note(times[tail], event_us)
             times[tail] = event_us
-            if event_us < first_us:
+            if event_us < first_us:  # noqa: PLR1730  (min() would cost a call for every point)
                 first_us = event_us
-            if event_us > last_us:
+            if event_us > last_us:  # noqa: PLR1730
                 last_us = event_us
             if start:
                 numbers = start_value(8, start // 1000 - UNIX_EPOCH_OFFSET_US, 8, value)
             else:
                 numbers = null_value(-1, 8, value)
-            append((event_head(_FIELDS, 8, event_us) + before, series + numbers + attributes))
-        records.on_days("telemetry", first_us, last_us)
+            append((event_head(_FIELDS, 8, event_us) + before, after + numbers + attributes))
+        group.records.on_days("telemetry", first_us, last_us)
 
-    def _translate(
-        self, tail: bytes, extras: dict[str, Json], tails: dict[bytes, bytes]
-    ) -> bytes | None:
+    def _translate(self, tail: bytes, extras: dict[str, Json], tails: dict[bytes, bytes]) -> bytes | None:
         """The count and attributes fields for a tail that is attributes and nothing else, else None."""
         try:
             point = NumberDataPoint.FromString(tail)
@@ -199,30 +212,26 @@ class MetricsDecoder:
             self._tail_bytes += len(tail) + len(fields)
         return fields
 
-    def _any(
-        self,
-        kind: str,
-        data: bytes,
-        extras: dict[str, Json],
-        before: bytes,
-        series: bytes,
-        times: dict[bytes, int],
-        arrival: Arrival,
-        records: Records,
-        rows: list[Halves],
-    ) -> None:
+    def _any(self, group: _Group, data: bytes) -> None:
         try:
-            point = decode_point(kind, data, extras, self._limits)
-            event_us = arrival.event_us(point.time_unix_nano, f"a {kind} data point")
+            point = decode_point(group.kind, data, group.extras, self._limits)
+            event_us = group.arrival.event_us(point.time_unix_nano, f"a {group.kind} data point")
         except Refused as refusal:
-            records.refuse(refusal)
+            group.records.refuse(refusal)
             return
         if len(point.attributes) <= _CACHED_TAIL:
-            if event_us <= times.get(point.attributes, -1):
-                self._clock_watch.note(times[point.attributes], event_us)
-            times[point.attributes] = event_us
-        records.on_days("telemetry", event_us, event_us)
-        rows.append((_EVENT.pack(_FIELDS, 8, event_us) + before, series + _tail_of(point)))
+            if event_us <= group.times.get(point.attributes, -1):
+                self._clock_watch.note(group.times[point.attributes], event_us)
+            group.times[point.attributes] = event_us
+        group.records.on_days("telemetry", event_us, event_us)
+        before = _EVENT.pack(_FIELDS, 8, event_us) + group.before
+        group.rows.append((before, group.after + _tail_of(point)))
+
+
+def _extras(kind: str, points: Any) -> dict[str, Json]:
+    if kind == "sum":
+        return sum_extras(points.temporality, monotonic=points.monotonic)
+    return temporality_extras(points.temporality) if kind in _WITH_TEMPORALITY else {}
 
 
 def _tail_of(point: Point) -> bytes:

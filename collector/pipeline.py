@@ -1,14 +1,14 @@
 """Group commit: requests wait together, are chained together and committed together.
 
-Batches are written on two connections.  A batch is chained on the heads that the batch before it will leave and
-copied while that one commits, so that neither PostgreSQL nor the hashing waits for the other; the writer locks
-and compares the heads at the end, so the order of commits is the order of the chains.  If a guess was wrong
-(another collector moved a head, a batch failed), the writer chains again on what it finds, and for a while
-nothing is guessed.
+Batches are written on two connections.  A batch is chained on the heads that the batch before it will
+leave and copied while that one commits, so that neither PostgreSQL nor the hashing waits for the other;
+the writer locks and compares the heads at the end, so the order of commits is the order of the chains.  If
+a guess was wrong (another collector moved a head, a batch failed), the writer chains again on what it
+finds, and for a while nothing is guessed.
 
-A request is acknowledged after its commit, never before.  A batch that the database can't take now is kept and
-tried again; meanwhile its clients are told to try later, and their retries join the waiting request, here or,
-once it is committed, by its digest in the database.
+A request is acknowledged after its commit, never before.  A batch that the database can't take now is kept
+and tried again; meanwhile its clients are told to try later, and their retries join the waiting request,
+here or, once it is committed, by its digest in the database.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import signal
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC
 from typing import Final
 
@@ -37,7 +37,8 @@ class _HttpServer(uvicorn.Server):
     """uvicorn without its own signal handlers: this process has one way to stop, for both servers."""
 
     @contextlib.contextmanager
-    def capture_signals(self):  # type: ignore[no-untyped-def]  # noqa: ANN201
+    def capture_signals(self) -> Iterator[None]:
+        """Capture none."""
         yield
 
 
@@ -91,7 +92,8 @@ async def serve(settings: CollectorSettings, *, step: Step = no_step) -> int:
         try:
             grpc_server.add_insecure_port(f"{settings.host}:{settings.grpc_port}")
         except RuntimeError as error:
-            raise OSError(f"OTLP/gRPC can't listen on {settings.host}:{settings.grpc_port}: {error}") from error
+            where = f"{settings.host}:{settings.grpc_port}"
+            raise OSError(f"OTLP/gRPC can't listen on {where}: {error}") from error
         await grpc_server.start()
         background = [
             asyncio.create_task(_watch_database(url, readiness, metrics)),
@@ -151,9 +153,7 @@ async def _watch_database(url: str, readiness: Readiness, metrics: CollectorMetr
                 await probe.heads([("telemetry", "")])
                 if not loaded:
                     for machine_id, site_id, received_at in await last_seen(url):
-                        metrics.last_seen.seen(
-                            machine_id, site_id, received_at.astimezone(UTC).timestamp()
-                        )
+                        metrics.last_seen.seen(machine_id, site_id, received_at.astimezone(UTC).timestamp())
                     loaded = True
                 metrics.database_up.set(1)
                 readiness.ready()

@@ -10,7 +10,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 
 def configure_tracing(endpoint: str | None) -> TracerProvider | None:
-    """Send spans to ``endpoint`` (OTLP/gRPC); without one, spans cost nothing. Shut the result down at the end."""
+    """Send spans to ``endpoint`` (OTLP/gRPC), if there is one. Shut the result down at the end."""
     if endpoint is None:
         return None
     provider = TracerProvider(resource=Resource.create({"service.name": "tally-collector"}))

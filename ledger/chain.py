@@ -1,6 +1,6 @@
-"""Hash chains: how a row is bound to all rows before it.
+r"""Hash chains: how a row is bound to all rows before it.
 
-    row_hash(0) = SHA-256("tally/v1\\n" + stream + "\\n" + chain id)            the genesis of a chain
+    row_hash(0) = SHA-256("tally/v1\n" + stream + "\n" + chain id)            the genesis of a chain
     row_hash(n) = SHA-256(row_hash(n-1) || tuple image of row n)
 
 Specification: ``docs/ledger.md``, section 3.

@@ -149,7 +149,7 @@ def split_fields(data: bytes, offset: int = 0) -> tuple[list[bytes | None], int]
                 fields.append(None)
                 continue
             if length < 0 or position + length > len(data):
-                raise DecodingError(f"a field at byte {position} claims {length} bytes; {len(data)} are there")
+                raise DecodingError(f"the field at byte {position} claims {length} of {len(data)} bytes")
             fields.append(data[position : position + length])
             position += length
     except struct.error as error:
@@ -188,7 +188,8 @@ def decode_image(stream: Stream, image: bytes) -> dict[str, Value]:
         DecodingError: the bytes are not an image of a row of this stream.
     """
     if image[:2] != len(stream.columns).to_bytes(2, "big"):
-        raise DecodingError(f"a tuple of {stream.name} has {len(stream.columns)} fields, not {image[:2].hex()}")
+        count = int.from_bytes(image[:2], "big")
+        raise DecodingError(f"a tuple of {stream.name} has {len(stream.columns)} fields, not {count}")
     hashed = stream.hashed_columns
     fields, end = split_fields(len(hashed).to_bytes(2, "big") + image[2:])
     if end != len(image):

@@ -41,7 +41,7 @@ _REJECTING: Final = (
 )
 """Errors that the same data will meet again."""
 _RETRYABLE: Final = (OSError, asyncio.TimeoutError, asyncpg.InterfaceError, asyncpg.PostgresError)
-"""Everything else: a missing right or table too is mended by an operator, while the clients keep their data."""
+"""Everything else: a missing right or table too is mended by an operator; clients keep their data so long."""
 _KNOWN_RESOURCES: Final = 100_000
 _TURN_S: Final = 2.0
 
@@ -79,7 +79,7 @@ class Turn:
         self._passed.set()
 
 
-class _WrongGuess(Exception):  # noqa: N818  (it never leaves this module)
+class _WrongGuess(Exception):
     """The heads are not where the caller thought, or some requests were committed before."""
 
 
@@ -207,9 +207,7 @@ class LedgerWriter:
             if digest not in self._known_resources
         }
         if described:
-            await connection.execute(
-                query("add_resources"), list(described.keys()), list(described.values())
-            )
+            await connection.execute(query("add_resources"), list(described.keys()), list(described.values()))
 
     async def _lock_heads(
         self, connection: asyncpg.Connection, keys: Sequence[ChainKey]
@@ -306,6 +304,7 @@ def _heads(rows: Iterable[Mapping[str, object]]) -> dict[ChainKey, Head]:
     heads: dict[ChainKey, Head] = {}
     for row in rows:
         seq, row_hash = row["seq"], row["row_hash"]
-        assert isinstance(seq, int) and isinstance(row_hash, bytes), "columns are bigint and bytea"
+        assert isinstance(seq, int), "the column is bigint"
+        assert isinstance(row_hash, bytes), "the column is bytea"
         heads[str(row["stream"]), str(row["chain"])] = Head(seq, row_hash)
     return heads

@@ -50,7 +50,7 @@ def resource(machine: str | None = "rvm-1", **attributes: Plain) -> Resource:
     return Resource(attributes=key_values({**identity, "site.id": "site-1", **attributes}))
 
 
-def number(value: float | int, time_ns: int = NOON_NS, start_ns: int = 0, **attributes: Plain) -> NumberDataPoint:
+def number(value: float, time_ns: int = NOON_NS, start_ns: int = 0, **attributes: Plain) -> NumberDataPoint:
     """A number data point."""
     point = NumberDataPoint(
         time_unix_nano=time_ns, start_time_unix_nano=start_ns, attributes=key_values(attributes)

@@ -25,7 +25,8 @@ scalars = (
     | st.binary(max_size=8)
 )
 values = st.recursive(
-    scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3)
+    scalars,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
 )
 attributes = st.dictionaries(st.sampled_from(["hw.id", "hw.type", "", "é", "a\x00"]), values, max_size=3)
 times = st.just(NOON_NS) | st.integers(0, 2**64 - 1)

@@ -14,7 +14,9 @@ from tests.unit.collector.decoding import decode_logs, rows
 
 
 def test_a_deposit_becomes_a_transaction_with_mass_in_milligrams() -> None:
-    records = decode_logs(logs(deposit(gross_g=30, tare_g=4.7, method="weighed", sku="x")).SerializeToString())
+    records = decode_logs(
+        logs(deposit(gross_g=30, tare_g=4.7, method="weighed", sku="x")).SerializeToString()
+    )
     (row,) = rows(records, "transactions")
     assert (row["transaction_id"], row["device_seq"], row["site_id"]) == ("t-1", 1, "site-1")
     assert (row["mass_mg"], row["gross_mg"], row["tare_mg"]) == (25_300, 30_000, 4_700)
@@ -84,7 +86,12 @@ MAPPED: dict[str, tuple[str, dict[str, Plain], dict[str, object]]] = {
     ),
     "review.decision": (
         "reviews",
-        {"review.id": "r-1", "review.decision": "corrected", "review.reviewer": "ana", "review.material": "pp"},
+        {
+            "review.id": "r-1",
+            "review.decision": "corrected",
+            "review.reviewer": "ana",
+            "review.material": "pp",
+        },
         {"review_id": "r-1", "decision": "corrected", "reviewer": "ana", "material": "pp"},
     ),
     "alert.incident": (

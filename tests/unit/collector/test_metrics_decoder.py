@@ -165,10 +165,10 @@ def test_points_without_a_machine_are_refused_and_counted() -> None:
         ({"service.instance.id": " ", "host.name": "d"}, "d"),
     ],
 )
-def test_the_machine_is_named_by_the_first_identity_present(
-    attributes: dict[str, str], machine: str
-) -> None:
-    records = decode_metrics(metrics(gauge(number(1.0)), sender=resource(None, **attributes)).SerializeToString())
+def test_the_machine_is_named_by_the_first_identity_present(attributes: dict[str, str], machine: str) -> None:
+    records = decode_metrics(
+        metrics(gauge(number(1.0)), sender=resource(None, **attributes)).SerializeToString()
+    )
     assert [row["machine_id"] for row in rows(records, "telemetry")] == [machine]
 
 
