@@ -146,9 +146,18 @@ class CollectorProcess:
     """
 
     def __init__(
-        self, database: Database, directory: Path, environment: Mapping[str, str] | None = None
+        self,
+        database: Database,
+        directory: Path,
+        environment: Mapping[str, str] | None = None,
+        *,
+        module: str = "collector",
     ) -> None:
-        """``environment`` is added to that of this process, whose own TALLY_ variables it does not see."""
+        """``environment`` is added to that of this process, whose own TALLY_ variables it does not see.
+
+        ``module`` is run instead of ``collector``: a collector with something else in its place.
+        """
+        self._module = module
         self.grpc_port = free_port()
         self.http_port = free_port()
         directory.mkdir(parents=True, exist_ok=True)
@@ -182,7 +191,7 @@ class CollectorProcess:
         """Start it; with ``ready``, wait until /readyz answers 200."""
         with self.log_path.open("ab") as log:
             self.process = spawn(
-                [sys.executable, "-m", "collector"],
+                [sys.executable, "-m", self._module],
                 log=log,
                 environment=self._environment,
                 directory=_CHECKOUT,
