@@ -59,6 +59,7 @@ def server_settings(port: int, socket_dir: Path) -> dict[str, str]:
         "log_line_prefix": "%m [%p] %q%u@%d ",
         "log_timezone": "UTC",
         "timezone": "UTC",
+        "lc_messages": "C",
     }
 
 

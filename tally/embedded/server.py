@@ -33,6 +33,7 @@ ADMIN: Final = "postgres"
 DATABASE: Final = "tally"
 SERVICE_ROLES: Final = ("tally_collector", "tally_audit", "tally_grafana")
 _POLL_S: Final = 0.02
+_ENDING_S: Final = 3.0
 
 
 class Server:
@@ -99,9 +100,7 @@ class Server:
         if self.running:
             raise AlreadyRunning(f"the database in {self.directory} is running")
         self.directory.mkdir(parents=True, exist_ok=True)
-        lock = try_lock(self.directory / "server.lock")
-        if lock is None:
-            raise AlreadyRunning(f"the database in {self.directory} is running, started by another process")
+        lock = self._take_lock()
         try:
             if self._programs is None:
                 self._programs = self._find_programs()
@@ -140,6 +139,17 @@ class Server:
         """Stop and start."""
         self.stop(timeout_s)
         self.start(timeout_s)
+
+    def _take_lock(self) -> int:
+        """The folder's lock; a server whose owner was killed this moment is given time to end."""
+        deadline = time.monotonic() + _ENDING_S
+        while (lock := try_lock(self.directory / "server.lock")) is None:
+            if time.monotonic() > deadline:
+                raise AlreadyRunning(
+                    f"the database in {self.directory} is running, started by another process"
+                )
+            time.sleep(_POLL_S)
+        return lock
 
     def _initialise(self, programs: Programs) -> None:
         """Make the files.  A crash here leaves data.new, which the next start removes."""

@@ -206,5 +206,9 @@ def first_line(text: str) -> str:
 
 def last_line(log: Path) -> str:
     """The last line that says something, for a message of one line."""
-    lines = log.read_text(encoding="utf-8", errors="replace")[-4000:].strip().splitlines()
+    if not log.exists():
+        return "it wrote nothing"
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - 4096))
+        lines = file.read().decode("utf-8", "replace").strip().splitlines()
     return lines[-1].strip() if lines else "it wrote nothing"
