@@ -22,6 +22,13 @@ _QUICK_READ_S: Final = 0.1
 """Enough for what a loopback or a local network delivers at once, or for a few round trips; our choice."""
 
 
+class NoMessage(Undecodable):
+    """gRPC ended the call without a message, and does not let us tell why.
+
+    It was over the size limit (gRPC itself has told the client), cut off, given up by the client, or never sent.
+    """
+
+
 class MessageReader:
     """Reads the single message of each call.
 
@@ -40,7 +47,7 @@ class MessageReader:
 
         Raises:
             TryLater: no room, or it did not arrive in time.
-            Undecodable: the client ended the call without a message.
+            NoMessage: there is none.
         """
         await self._quick.acquire()
         reading = _Reading(self._quick, holding, self._reserve_bytes)
@@ -55,7 +62,7 @@ class MessageReader:
         finally:
             reading.end()
         if not isinstance(message, bytes):  # then it is grpc.aio.EOF
-            raise Undecodable("the call ended without a message")
+            raise NoMessage("the call ended without a message")
         holding.grow(len(message))
         return message
 
