@@ -24,10 +24,9 @@ Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
 _WEEKDAY: Final = np.array([0.935, 1.036, 1.035, 1.135, 1.067, 0.776, 1.011])  # Monday first
-_HOUR: Final = np.array(
-    [0.05, 0.02, 0.02, 0.02, 0.05, 0.15, 0.45, 0.95, 1.35, 1.60, 1.80, 1.85]
-    + [1.75, 1.60, 1.60, 1.75, 1.95, 2.00, 1.70, 1.25, 0.85, 0.55, 0.30, 0.15]
-)
+_MORNING: Final = (0.05, 0.02, 0.02, 0.02, 0.05, 0.15, 0.45, 0.95, 1.35, 1.60, 1.80, 1.85)
+_EVENING: Final = (1.75, 1.60, 1.60, 1.75, 1.95, 2.00, 1.70, 1.25, 0.85, 0.55, 0.30, 0.15)
+_HOUR: Final = np.array((*_MORNING, *_EVENING))
 _HOUR_MEAN: Final = float(_HOUR.mean())
 _PEAK: Final = float(_WEEKDAY.max() * _HOUR.max()) / _HOUR_MEAN
 

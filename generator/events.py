@@ -138,6 +138,7 @@ def prediction(item: Deposit, sent_ns: int) -> Event:
 
 def scale_ticket(
     at_ns: int,
+    *,
     order: tuple[int, int],
     plant: str,
     site_id: str,

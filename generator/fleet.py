@@ -95,7 +95,9 @@ class Fleet:
 def build_fleet(spec: FleetSpec) -> Fleet:
     """The fleet of a spec."""
     sites = tuple(_site(spec, number) for number in range(spec.sites))
-    machines = tuple(_machine(spec, number, sites[(number - 1) % len(sites)]) for number in range(1, spec.machines + 1))
+    machines = tuple(
+        _machine(spec, number, sites[(number - 1) % len(sites)]) for number in range(1, spec.machines + 1)
+    )
     return Fleet(
         sites=sites,
         machines=machines,

@@ -52,6 +52,7 @@ def fill_day(
     machine: Machine,
     hopper: Hopper,
     visits: Visits,
+    *,
     day_end_ns: int,
     draw: Callable[[], float],
     reachable: Callable[[int], int],
@@ -93,7 +94,9 @@ def fill_day(
         position = stop
         if hopper.driver_ns is None or hopper.driver_ns >= day_end_ns:
             break
-        emptyings.append(Emptying(hopper.driver_ns, hopper.lot, round(hopper.volume_l / machine.capacity_l, 4)))
+        emptyings.append(
+            Emptying(hopper.driver_ns, hopper.lot, round(hopper.volume_l / machine.capacity_l, 4))
+        )
         step_times.append(np.array([hopper.driver_ns], dtype=np.int64))
         step_fills.append(np.array([0.0]))
         hopper.volume_l, hopper.driver_ns = 0.0, None

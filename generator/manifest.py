@@ -95,7 +95,9 @@ def lines(spec: FleetSpec, facts: Facts, delivery: Mapping[str, Any]) -> Iterato
         "run": spec.run,
         "spec": spec.to_json(),
     }
-    ordered = sorted(facts.faults, key=lambda fault: (fault.begin, fault.machine, fault.kind.value, fault.key))
+    ordered = sorted(
+        facts.faults, key=lambda fault: (fault.begin, fault.machine, fault.kind.value, fault.key)
+    )
     for number, fault in enumerate(ordered, start=1):
         yield fault.to_json(number)
     for lot in facts.lots:

@@ -58,11 +58,15 @@ def _share(material: str) -> float:
     return (1 - math.fsum(_PAPER_SHARE.values())) * returned[material] / math.fsum(returned.values())
 
 
-def _material(name: str, median_g: float, sigma: float, bounds_g: tuple[float, float], volume_l: float) -> Material:
+def _material(
+    name: str, median_g: float, sigma: float, bounds_g: tuple[float, float], volume_l: float
+) -> Material:
     low, high = bounds_g
     spread = math.exp(MASS_CUT_SIGMA * sigma)
     if not low < median_g / spread < median_g * spread < high:
-        raise AssertionError(f"{name}: bounds {bounds_g} do not hold the distribution that is cut at 2.5 sigma")
+        raise AssertionError(
+            f"{name}: bounds {bounds_g} do not hold the distribution that is cut at 2.5 sigma"
+        )
     return Material(name, _share(name), median_g, sigma, low, high, volume_l)
 
 

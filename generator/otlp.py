@@ -64,7 +64,9 @@ class PointTemplate:
         """One point after another, each ``len(self.frame)`` bytes."""
         points = np.tile(self.frame, (len(time_ns), 1))
         points[:, self.time_at : self.time_at + 8] = _eight_bytes(time_ns.astype("<i8"))
-        points[:, self.value_at : self.value_at + 8] = _eight_bytes(values.astype("<i8" if values.dtype.kind == "i" else "<f8"))
+        points[:, self.value_at : self.value_at + 8] = _eight_bytes(
+            values.astype("<i8" if values.dtype.kind == "i" else "<f8")
+        )
         return points.tobytes()
 
 

@@ -20,13 +20,14 @@ class Purpose(IntEnum):
     MACHINE = 1
     ARRIVALS = 2
     FAULT_CHOICE = 3
-    LOTS = 4
+    DRIVER = 4
     ERRORS = 5
     TEMPERATURE = 6
     ENERGY = 7
     INTERVALS = 8
     FLEET_FAULTS = 9
     REVIEWS = 10
+    SCALE = 11
 
 
 FLEET = 0
@@ -34,7 +35,7 @@ FLEET = 0
 
 
 def generator(seed: int, machine: int, purpose: Purpose, day: int = 0) -> np.random.Generator:
-    """The stream for ``purpose`` of machine number ``machine`` (from 1; 0 is the fleet) on ``day`` (from 0)."""
+    """The stream for a purpose of a machine (its number; 0 is the fleet) on a day (from 0)."""
     return np.random.Generator(
         np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(machine, int(purpose), day)))
     )

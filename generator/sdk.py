@@ -39,7 +39,9 @@ def resource(attributes: Attributes) -> Resource:
 def metrics_data(emitter: Attributes, metrics: Sequence[Metric]) -> MetricsData:
     """Metrics of one emitter, ready for ``OTLPMetricExporter.export``."""
     scope = ScopeMetrics(scope=_SCOPE, metrics=metrics, schema_url=SCHEMA_URL)
-    return MetricsData([ResourceMetrics(resource=resource(emitter), scope_metrics=[scope], schema_url=SCHEMA_URL)])
+    return MetricsData(
+        [ResourceMetrics(resource=resource(emitter), scope_metrics=[scope], schema_url=SCHEMA_URL)]
+    )
 
 
 def readings_to_metrics(readings: Readings, begin: int, end: int, start_ns: int) -> list[Metric]:

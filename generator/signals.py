@@ -15,8 +15,8 @@ import numpy as np
 
 from generator.clock import DAY_NS, SECOND_NS
 from generator.deposits import Flags, Floats, Ints
-from generator.faults import MachineIntervals
 from generator.fleet import Machine
+from generator.intervals import MachineIntervals
 from generator.randomness import Purpose, generator
 from generator.spec import FaultKind, FleetSpec
 
@@ -52,11 +52,25 @@ def _series() -> tuple[Series, ...]:
         Series("hw.temperature", "Cel", "gauge", (*hopper, ("hw.type", "temperature")), 0, integer=False),
         Series("hw.energy", "J", "counter", (*machine, ("hw.type", "power_supply")), 0, integer=True),
         *(
-            Series("hw.errors", "{error}", "counter", (*machine, *enclosure, ("error.type", name)), 1 + i, integer=True)
+            Series(
+                "hw.errors",
+                "{error}",
+                "counter",
+                (*machine, *enclosure, ("error.type", name)),
+                1 + i,
+                integer=True,
+            )
             for i, name in enumerate(ERROR_TYPES)
         ),
         *(
-            Series("hw.status", "1", "updowncounter", (*machine, *enclosure, ("hw.state", name)), 4 + i, integer=True)
+            Series(
+                "hw.status",
+                "1",
+                "updowncounter",
+                (*machine, *enclosure, ("hw.state", name)),
+                4 + i,
+                integer=True,
+            )
             for i, name in enumerate(STATES)
         ),
         Series("system.uptime", "s", "gauge", (), 1, integer=False),
@@ -73,7 +87,7 @@ class Readings:
     """The readings that a machine emits in a piece of time, gaps of downtime left out.
 
     ``true_ns`` is when they were taken, ``time_ns`` what the machine's clock said; ``doubles`` has the rows
-    temperature (Celsius), uptime (s), fill (0 to 1); ``integers`` energy (J), three error counts, four states.
+    temperature (Celsius), uptime (s), fill (0 to 1); ``integers`` energy (J), error counts, states.
     """
 
     true_ns: Ints
@@ -83,7 +97,8 @@ class Readings:
 
     def values(self, series: Series) -> Floats | Ints:
         """The column of one series."""
-        return self.integers[series.reading] if series.integer else self.doubles[series.reading]
+        column: Floats | Ints = (self.integers if series.integer else self.doubles)[series.reading]
+        return column
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +110,9 @@ class MachineError:
     type: int
 
 
-def errors_of_day(spec: FleetSpec, machine: Machine, day: int, intervals: MachineIntervals) -> list[MachineError]:
+def errors_of_day(
+    spec: FleetSpec, machine: Machine, day: int, intervals: MachineIntervals
+) -> list[MachineError]:
     """The ordinary errors of a day: a jam on 3 days in 10, a dirty camera or a lost uplink on 1 in 10."""
     u = generator(spec.seed, machine.number, Purpose.ERRORS, day).random((len(ERROR_TYPES), 3))
     found = []
@@ -178,10 +195,12 @@ class SensorState:
         return used
 
     def _temperature(self, true_ns: Ints, joules: Ints) -> Floats:
-        """Day and night outside, warmth of the machine's own work, correlated noise, and the sensor's faults."""
+        """Day and night outside, the warmth of the work, correlated noise, and the sensor's faults."""
         site = self.machine.site
         hour = np.mod(true_ns / (3_600 * SECOND_NS) + site.utc_offset_h, 24.0)
-        ambient = site.mean_temperature_c + site.daily_swing_c * np.cos((hour - _WARMEST_LOCAL_H) * (math.pi / 12))
+        ambient = site.mean_temperature_c + site.daily_swing_c * np.cos(
+            (hour - _WARMEST_LOCAL_H) * (math.pi / 12)
+        )
         inertia = math.exp(-self.spec.step_s / _HEAT_TIME_CONSTANT_S)
         power = (joules * ((1 - inertia) / self.spec.step_s)).tolist()
         load = list(accumulate(power, lambda warm, w: inertia * warm + w, initial=self._load_w))
@@ -197,13 +216,15 @@ class SensorState:
             elif interval.kind is FaultKind.SLOW_DRIFT:
                 length_ns = interval.to_ns - interval.from_ns
                 reading[inside] += interval.amplitude_c * ((true_ns[inside] - interval.from_ns) / length_ns)
-        return np.round(reading, 2)
+        rounded: Floats = np.round(reading, 2)
+        return rounded
 
     def _uptime(self, true_ns: Ints) -> Floats:
         boot_ns = np.full(len(true_ns), self.spec.start_ns - self.machine.boot_before_start_s * SECOND_NS)
         for interval in self.intervals.of(FaultKind.DOWNTIME):
             boot_ns[true_ns >= interval.to_ns] = interval.to_ns
-        return np.round((true_ns - boot_ns) / SECOND_NS, 3)
+        seconds: Floats = np.round((true_ns - boot_ns) / SECOND_NS, 3)
+        return seconds
 
     def _fill_at(self, true_ns: Ints) -> Floats:
         levels = np.concatenate(([self._fill_before], self.fill))

@@ -16,8 +16,9 @@ import numpy as np
 
 from generator import events
 from generator.clock import DAY_NS, SECOND_NS
-from generator.faults import Quotas, schedule_intervals
+from generator.faults import Quotas
 from generator.fleet import Emitter, Fleet, build_fleet
+from generator.intervals import Schedule
 from generator.machine import MachineSimulation
 from generator.manifest import Facts
 from generator.materials import MATERIAL_IDS
@@ -59,9 +60,11 @@ class Simulation:
         self.spec = spec
         self.fleet: Fleet = build_fleet(spec)
         self._chunk_windows = chunk_windows or max(1, _CHUNK_S // spec.window_s)
-        schedule = schedule_intervals(spec)
+        schedule = Schedule(spec)
         self._interval_unplaced = schedule.unplaced
-        self._machines = [MachineSimulation(spec, self.fleet, m, schedule.of(m.number)) for m in self.fleet.machines]
+        self._machines = [
+            MachineSimulation(spec, self.fleet, m, schedule.of(m.number)) for m in self.fleet.machines
+        ]
         self._quotas = Quotas(spec)
         self._days_drawn = 0
         self._digest = hashlib.sha256()
@@ -76,7 +79,7 @@ class Simulation:
 
     @property
     def facts(self) -> Facts:
-        """What the manifest says, as far as the run has come; ``complete`` tells whether that is all of it."""
+        """What the manifest says, as far as the run has come; ``complete`` tells whether that is all."""
         if self._complete:
             return self._facts
         facts = Facts(requests=self._facts.requests, request_bytes=self._facts.request_bytes)
@@ -111,7 +114,8 @@ class Simulation:
             while spec.start_ns + self._days_drawn * DAY_NS < end_ns:
                 self._draw_day()
             readings = [
-                encode_readings(machine.sensors.read_until(end_ns), spec.start_ns) for machine in self._machines
+                encode_readings(machine.sensors.read_until(end_ns), spec.start_ns)
+                for machine in self._machines
             ]
             logs = self._logs_until(end_ns)
             edges = spec.start_ns + np.arange(first, last + 1, dtype=np.int64) * window_ns
@@ -122,7 +126,9 @@ class Simulation:
                     begin, end = cut[window - first], cut[window - first + 1]
                     if end > begin:
                         yield _metrics_batch(machine.machine.emitter, due_ns, piece, begin, end)
-                    yield from _logs_batch(machine.machine.emitter, due_ns, logs[machine.machine.emitter][window])
+                    yield from _logs_batch(
+                        machine.machine.emitter, due_ns, logs[machine.machine.emitter][window]
+                    )
                 for station in self._stations:
                     yield from _logs_batch(station, due_ns, logs[station][window])
         yield from self._tail(window_ns)
@@ -168,10 +174,9 @@ class Simulation:
         truth = np.zeros(len(MATERIAL_IDS), dtype=np.int64)
         reported = np.zeros(len(MATERIAL_IDS), dtype=np.int64)
         for machine in self._machines:
-            machine.finish()
+            facts.machines.append(machine.finish())
             facts.faults += machine.fault_records
-            facts.lots += machine.lots
-            facts.machines.append(machine.facts())
+            facts.lots += machine.lots.closed
             facts.deposits += machine.deposits
             truth += machine.truth_mg
             reported += machine.reported_mg

@@ -226,7 +226,7 @@ def spec_from_json(content: Mapping[str, Any]) -> FleetSpec:
         raise SpecError(f"spec: {error}") from error
 
 
-def plan_from_json(entries: Any) -> tuple[PlannedFault, ...]:  # noqa: ANN401
+def plan_from_json(entries: Any) -> tuple[PlannedFault, ...]:
     """A fault plan from parsed JSON: a list of ``{kind, machine, at_s, parameters}``.
 
     Raises:
@@ -237,23 +237,19 @@ def plan_from_json(entries: Any) -> tuple[PlannedFault, ...]:  # noqa: ANN401
     plan = []
     for number, entry in enumerate(entries, start=1):
         try:
-            chosen = entry.get("parameters", {})
-            unknown = set(entry) - {"kind", "machine", "at_s", "parameters"}
-            if unknown:
-                raise SpecError(f"unknown key {sorted(unknown)[0]!r}")
-            plan.append(
-                PlannedFault(
-                    kind=FaultKind(entry["kind"]),
-                    machine=int(entry["machine"]),
-                    at_s=float(entry["at_s"]),
-                    parameters=tuple(sorted((str(k), float(v)) for k, v in chosen.items())),
-                )
-            )
-        except KeyError as error:
-            raise SpecError(f"fault plan, entry {number}: {error.args[0]} is missing") from error
+            plan.append(_planned_fault(entry))
         except (AttributeError, TypeError, ValueError, SpecError) as error:
             raise SpecError(f"fault plan, entry {number}: {error}") from error
     return tuple(plan)
+
+
+def _planned_fault(entry: object) -> PlannedFault:
+    required, optional = {"kind", "machine", "at_s"}, {"parameters"}
+    if not isinstance(entry, Mapping) or not required <= set(entry) <= required | optional:
+        raise SpecError("expected an object with kind, machine, at_s and, if you like, parameters")
+    chosen = {str(name): float(value) for name, value in entry.get("parameters", {}).items()}
+    kind = FaultKind(entry["kind"])
+    return PlannedFault(kind, int(entry["machine"]), float(entry["at_s"]), tuple(sorted(chosen.items())))
 
 
 def _expect(name: str, value: float, low: float, high: float) -> None:
