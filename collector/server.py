@@ -7,7 +7,6 @@ import contextlib
 import signal
 import socket
 from collections.abc import AsyncIterator, Iterator
-from datetime import UTC
 from typing import Final
 
 import structlog
@@ -97,6 +96,7 @@ async def serve(settings: CollectorSettings, *, step: Step = no_step) -> int:
         await grpc_server.start()
         background = [
             asyncio.create_task(_watch_database(url, readiness, metrics)),
+            asyncio.create_task(_load_last_seen(url, metrics)),
             asyncio.create_task(_housekeep(LedgerWriter(url), settings)),
         ]
         log.info("listening", grpc_port=settings.grpc_port, http_port=settings.http_port)
@@ -144,25 +144,34 @@ async def _http(app: object, host: str, port: int) -> AsyncIterator[None]:
 
 
 async def _watch_database(url: str, readiness: Readiness, metrics: CollectorMetrics) -> None:
-    """Readiness follows the database; machines silent since before this start get their last-seen time."""
-    loaded = False
+    """Readiness follows the database."""
     probe = LedgerWriter(url, timeout_s=5.0)
     try:
         while True:
             try:
                 await probe.heads([("telemetry", "")])
-                if not loaded:
-                    for machine_id, site_id, received_at in await last_seen(url):
-                        metrics.last_seen.seen(machine_id, site_id, received_at.astimezone(UTC).timestamp())
-                    loaded = True
                 metrics.database_up.set(1)
                 readiness.ready()
             except StoreUnavailable as error:
                 metrics.database_up.set(0)
                 readiness.unready(f"database: {error}")
-            await asyncio.sleep(_PROBE_S if loaded else _PROBE_S / 10)
+            await asyncio.sleep(_PROBE_S if readiness.reason is None else _PROBE_S / 10)
     finally:
         await probe.close()
+
+
+async def _load_last_seen(url: str, metrics: CollectorMetrics) -> None:
+    """Machines silent since before this start get their last-seen time from the ledger, once."""
+    while True:
+        try:
+            machines = await last_seen(url)
+        except StoreUnavailable as error:
+            log.warning("last-seen times are not read yet", error=str(error))
+            await asyncio.sleep(_HOUSEKEEPING_S / 20)
+            continue
+        for machine_id, site_id, received_at in machines:
+            metrics.last_seen.seen(machine_id, site_id, received_at.timestamp())
+        return
 
 
 async def _housekeep(writer: LedgerWriter, settings: CollectorSettings) -> None:

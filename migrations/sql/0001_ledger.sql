@@ -317,5 +317,8 @@ ALTER FUNCTION refuse_retreat() OWNER TO tally_owner;
 
 GRANT SELECT, INSERT, UPDATE ON chain_heads TO tally_collector;
 GRANT SELECT, INSERT, DELETE ON request_digests TO tally_collector;
+-- When a machine was last seen, for the collector's metrics after a restart.
+GRANT SELECT (machine_id, seq, received_at, resource_digest) ON telemetry, events TO tally_collector;
+GRANT SELECT ON resources TO tally_collector;
 GRANT SELECT ON chain_heads, request_digests TO tally_audit;
 GRANT SELECT ON alembic_version TO tally_collector, tally_audit;

@@ -1,0 +1,95 @@
+"""``tally bench``: run the measures, print a table, write ``var/bench/bench.json``.
+
+Exit codes: 0 every bound holds, 1 some bound is missed, 2 a measure could not run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final
+
+import typer
+from rich.console import Console
+
+from tally.bench.bench_stack import BenchStack, bench_stack
+from tally.bench.figures import Figure, table
+from tally.bench.ingest import against_raw_copy, small_requests
+from tally.bench.volume import ten_million
+from tally.files import write_atomically
+from tally.settings import Settings
+
+Measure = Callable[[BenchStack], list[Figure]]
+
+FULL: Final[dict[str, Measure]] = {
+    "ingest": lambda stack: against_raw_copy(stack, rounds=5, requests=1_000),
+    "small": lambda stack: small_requests(stack, rounds=3, seconds=8),
+    "volume": lambda stack: ten_million(stack, millions=10, verifications=3),
+}
+QUICK: Final[dict[str, Measure]] = {
+    "ingest": lambda stack: against_raw_copy(stack, rounds=1, requests=100),
+    "small": lambda stack: small_requests(stack, rounds=1, seconds=2),
+    "volume": lambda stack: ten_million(stack, millions=2, verifications=1),
+}
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def bench(
+    only: Annotated[
+        list[str] | None, typer.Option(help=f"Only this measure: {', '.join(FULL)}; may be repeated.")
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option(help="Small numbers, to see that it runs; not to be quoted.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Measure this machine: ingest against raw COPY, small requests, volume, verification.
+
+    Example: tally bench --only small
+    """
+    measures = QUICK if quick else FULL
+    if unknown := set(only or ()) - measures.keys():
+        raise typer.BadParameter(
+            f"no measure is called {', '.join(unknown)}; there are {', '.join(measures)}"
+        )
+    progress = Console(stderr=True, quiet=not sys.stderr.isatty())
+    figures: list[Figure] = []
+    with bench_stack() as stack:
+        for name in only or measures:
+            progress.print(f"measuring {name} ...")
+            figures += measures[name](stack)
+    result = _result(figures, quick=quick)
+    path = Settings().var_dir / "bench" / "bench.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, json.dumps(result, indent=2) + "\n")
+    if as_json:
+        print(json.dumps(result))  # noqa: T201
+    else:
+        Console(width=None if sys.stdout.isatty() else 120).print(table(figures))
+    raise typer.Exit(0 if result["good"] else 1)
+
+
+def _result(figures: list[Figure], *, quick: bool) -> dict[str, Any]:
+    return {
+        "good": all(figure.good for figure in figures),
+        "quick": quick,
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": {"processors": os.cpu_count(), "python": platform.python_version()},
+        "figures": [figure.to_json() for figure in figures],
+    }
+
+
+def main(arguments: list[str]) -> int:
+    """Run it with these arguments; returns the exit code."""
+    status = app(args=arguments, prog_name="tally bench", standalone_mode=False)
+    return status if isinstance(status, int) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
