@@ -25,7 +25,7 @@ _QUICK_READ_S: Final = 0.1
 class NoMessage(Undecodable):
     """gRPC ended the call without a message, and does not let us tell why.
 
-    It was over the size limit (gRPC itself has told the client), cut off, given up by the client, or never sent.
+    It was over the size limit (gRPC itself has told the client), cut off, given up by its client, or none.
     """
 
 

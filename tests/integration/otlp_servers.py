@@ -94,7 +94,9 @@ class OtlpServers:
         self.grpc_port = grpc_server.add_insecure_port("127.0.0.1:0")
         await grpc_server.start()
         app = create_app(self.ingest, **options, **self._http)
-        listener = socket.create_server(("127.0.0.1", 0))
+        # With the protocol named, as asyncio's own sockets have it: only then does asyncio set TCP_NODELAY.
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        listener.bind(("127.0.0.1", 0))
         self.http_port = listener.getsockname()[1]
         config = uvicorn.Config(
             app,

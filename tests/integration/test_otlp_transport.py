@@ -26,6 +26,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
     ExportMetricsServiceResponse,
 )
+from structlog.testing import capture_logs
 
 from collector.errors import TooLarge, TryLater, Undecodable, UnsupportedMedia
 from collector.ingest import Outcome, Signal
@@ -53,6 +54,13 @@ def servers(shared: OtlpServers) -> OtlpServers:
     shared.refusals.clear()
     assert shared.budget.held_bytes == 0
     return shared
+
+
+@pytest.fixture(autouse=True)
+def logged() -> Iterator[list[Any]]:
+    """What the servers log while a test runs; unformatted, since tracebacks take long to format."""
+    with capture_logs() as lines:
+        yield lines
 
 
 @pytest.fixture
@@ -396,7 +404,7 @@ def test_a_client_that_asks_first_is_refused_before_it_sends(servers: OtlpServer
 @pytest.mark.parametrize(
     "error", [TryLater("the queue is full", 2.5), ZeroDivisionError("a defect"), MemoryError()]
 )
-def test_what_can_be_retried_says_when(error: Exception) -> None:
+def test_what_can_be_retried_says_when(error: Exception, logged: list[Any]) -> None:
     def fail(_signal: Signal, _body: bytes) -> Outcome:
         raise error
 
@@ -412,6 +420,8 @@ def test_what_can_be_retried_says_when(error: Exception) -> None:
                 assert float(response.headers["retry-after"]) >= expected_s
                 assert status_in(response).code == 14
                 assert retry_delay_s(status_in(response)) == expected_s
+    defects = [] if isinstance(error, TryLater) else [error] * 6
+    assert [line["exc_info"] for line in logged] == defects
 
 
 def test_an_error_of_the_ingest_is_not_reported_twice() -> None:
