@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, cast
 
 import typer
-from typer.exceptions import Abort, Exit, TyperException
+from typer.exceptions import Abort, TyperException
 
 from generator import api
 from generator.delivery import Delivery
@@ -313,9 +313,7 @@ def _finish(report: Any, tell: Callable[[Any], None], json_output: bool) -> None
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; errors are one line on stderr."""
     try:
-        app(arguments, standalone_mode=False)
-    except Exit as done:
-        return done.exit_code
+        return int(app(arguments, standalone_mode=False) or 0)  # the code of typer.Exit comes back
     except (api.GeneratorError, TyperException) as error:
         message = error.format_message() if isinstance(error, TyperException) else str(error)
         if message:  # without arguments the help was shown already
@@ -324,7 +322,6 @@ def main(arguments: list[str] | None = None) -> int:
     except (Abort, KeyboardInterrupt):
         sys.stderr.write("generator: interrupted\n")
         return 130
-    return 0
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from generator.spec import FleetSpec, spec_from_json
 from tests.unit.generator.decoded import play
 
 SPEC = FleetSpec(
-    seed=42, machines=6, sites=3, duration_s=30 * 3_600, step_s=60, window_s=600, deposits_per_day=400,
+    seed=42, machines=6, sites=3, duration_s=30 * 3_600, step_s=300, window_s=600, deposits_per_day=400,
     fill_per_day=2.0, at_least=1,
 )  # fmt: skip
 GOLDEN = Path(__file__).with_name("golden.json")
