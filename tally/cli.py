@@ -14,6 +14,7 @@ import typer
 from typer.exceptions import Abort, TyperException
 
 from tally.commands import database, forwarded, stack
+from tally.commands.verify import verify
 from tally.console import COULD_NOT_RUN, GOOD, INTERRUPTED, fail
 
 _HELP = {"help_option_names": ["-h", "--help"]}
@@ -39,6 +40,7 @@ db.command()(database.stop)
 db.command()(database.url)
 db.command()(database.psql)
 app.command()(database.migrate)
+app.command()(verify)
 app.command(context_settings=_FORWARD, add_help_option=False)(forwarded.generate)
 app.command(context_settings=_FORWARD, add_help_option=False)(forwarded.bench)
 

@@ -1,4 +1,7 @@
-"""``tally db start|stop|url|psql`` and ``tally migrate``."""
+"""``tally db start|stop|url|psql`` and ``tally migrate``.
+
+What reaches a database is imported where it is used: it takes half a second that others need not wait.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +12,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
-import psycopg
 import typer
-from psycopg.rows import dict_row
 
-import store.migrate
 from tally.console import Json, note, print_json
-from tally.embedded.databases import parts, with_login
-from tally.embedded.programs import find_programs
 from tally.errors import TallyError
 from tally.settings import Settings, read_settings
-from tally.stack import plan, runner
 from tally.stack.state import StackState, read_state, stop_running
 
 
@@ -40,6 +37,8 @@ def start(*, json: Json = False) -> None:
 
     Example: tally db start
     """
+    from tally.stack import plan, runner
+
     settings = read_settings()
     _require_embedded(settings)
     state = _state_with_database(settings)
@@ -90,6 +89,9 @@ def psql(
 
     Example: tally db psql -c "SELECT stream, count(*) FROM chain_heads GROUP BY stream"
     """
+    from tally.embedded.databases import parts
+    from tally.embedded.programs import find_programs
+
     settings = read_settings()
     address = _url(settings, role)
     if json:
@@ -114,6 +116,9 @@ def migrate(*, json: Json = False) -> None:
 
     Example: tally migrate
     """
+    import store.migrate
+    from tally.stack import plan
+
     settings = read_settings()
     if settings.database_url is None and _state_with_database(settings) is None:
         raise TallyError("the embedded database does not run; start it with `tally db start`")
@@ -146,6 +151,9 @@ def _state_with_database(settings: Settings) -> StackState | None:
 
 
 def _url(settings: Settings, role: Role) -> str:
+    from tally.embedded.databases import with_login
+    from tally.stack import plan
+
     urls = plan.database_urls(settings)
     if role is Role.ADMIN:
         return urls["TALLY_DATABASE_URL"]
@@ -160,6 +168,9 @@ def _url(settings: Settings, role: Role) -> str:
 
 
 def _rows(address: str, command: str) -> list[dict[str, Any]]:
+    import psycopg
+    from psycopg.rows import dict_row
+
     with psycopg.connect(address, row_factory=dict_row) as connection:
         # The caller's own words, run with the caller's own rights.
         cursor = connection.execute(command.encode())

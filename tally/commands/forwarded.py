@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable
-
 import typer
 
 from tally.console import GOOD
@@ -17,16 +14,17 @@ def generate(context: typer.Context) -> None:
 
     Example: tally generate simulate --machines 20 --duration 10m --json
     """
-    from generator.__main__ import app  # noqa: PLC0415 - its imports take longer than other commands run
+    from generator.__main__ import app
 
     status = app(args=context.args, prog_name="tally generate", standalone_mode=False)
     raise typer.Exit(status if isinstance(status, int) else GOOD)
 
 
 def bench(context: typer.Context) -> None:
-    """Measure this machine: ingest against raw COPY, small requests, verification (--json for the figures).
+    """Measure this machine: ingest against raw COPY, small requests, volume, verification (has --json).
 
     Example: tally bench --json
     """
-    main: Callable[[list[str]], int] = importlib.import_module("tally.bench.__main__").main
+    from tally.bench.__main__ import main
+
     raise typer.Exit(main(context.args))

@@ -14,7 +14,6 @@ from rich.table import Table
 from tally.console import FOUND, Json, note, output, print_json, print_json_line
 from tally.errors import TallyError
 from tally.settings import Settings, read_settings
-from tally.stack import runner
 from tally.stack.state import StackState, is_locked, read_state, stop_running
 
 _FOLLOW_EVERY_S: Final = 0.2
@@ -32,6 +31,8 @@ def up(
 
     Example: tally up --detach
     """
+    from tally.stack import runner  # slow, and `status` does without
+
     settings = read_settings()
 
     def tell(service: str, what: str) -> None:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-import store.migrate
 from tally.embedded.databases import ensure_database, grant_logins
 from tally.embedded.programs import Programs, find_programs
 from tally.embedded.server import ADMIN, DATABASE, SERVICE_ROLES, Server
@@ -57,6 +56,8 @@ def database_urls(settings: Settings) -> dict[str, str]:
 
 def migrate(settings: Settings) -> None:
     """Bring the schema up to date; on the embedded server also make the database and the logins."""
+    import store.migrate  # noqa: PLC0415 - slow to import, and not every command migrates
+
     url = database_urls(settings)["TALLY_DATABASE_URL"]
     if settings.database_url is not None:
         store.migrate.upgrade(url)

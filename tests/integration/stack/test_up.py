@@ -161,6 +161,27 @@ def test_psql_runs_sql_and_gives_rows_as_json(running: Tally) -> None:
     assert "ELECT" in running.run("db", "psql", "-c", "ELECT", "--json", status=2)
 
 
+def test_verify_finds_an_untouched_ledger_intact_and_a_touched_one_broken(running: Tally) -> None:
+    report = running.json("verify", "--processes", "1")
+    assert report["ok"] is True
+    forge = (
+        "INSERT INTO chain_heads (stream, chain, seq, row_hash)"
+        " VALUES ('events', 'forged', 7, sha256('forged'::bytea))"
+    )
+    with psycopg.connect(running.json("db", "url")["url"]) as connection:
+        connection.execute(forge)
+        connection.commit()
+        broken = running.json("verify", status=1)
+        assert broken["ok"] is False
+        assert "BROKEN" in running.run("verify", status=1)
+        connection.execute("ALTER TABLE chain_heads DISABLE TRIGGER USER")
+        connection.execute("DELETE FROM chain_heads WHERE chain = 'forged'")
+        connection.execute("ALTER TABLE chain_heads ENABLE TRIGGER USER")
+        connection.commit()
+    assert running.json("verify", "--twin")["twin"]["ok"] is True
+    assert "no stream" in running.run("verify", "--stream", "weather", status=2).lower()
+
+
 def test_migrating_again_changes_nothing(running: Tally) -> None:
     assert running.json("migrate") == {"before": migrate.head(), "after": migrate.head()}
 

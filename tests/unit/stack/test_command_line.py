@@ -33,7 +33,7 @@ def _own_stack(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def test_the_commands_are_those_that_the_manual_promises() -> None:
-    promised = ["up", "down", "status", "logs", "migrate", "generate", "bench"] + [
+    promised = ["up", "down", "status", "logs", "migrate", "generate", "verify", "bench"] + [
         f"db {w}" for w in ["start", "stop", "url", "psql"]
     ]
     assert {f"tally {words}" for words in promised} <= set(COMMANDS)
@@ -58,6 +58,7 @@ def test_every_command_has_json_and_an_example(words: str) -> None:
         (["db", "url", "--role", "king"], "--role"),
         (["db", "psql", "--json"], "--command"),
         (["migrate"], "tally db start"),
+        (["verify"], "tally db start"),
     ],
 )
 def test_what_cannot_run_says_why_in_one_line(

@@ -1,0 +1,65 @@
+"""``tally verify``: the audit's verification on this stack's ledger."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from tally.console import FOUND, Json, output, print_json
+from tally.errors import NotRunning
+from tally.progress import LongWork
+from tally.settings import Settings, read_settings
+from tally.stack.state import is_locked
+
+
+def verify(
+    stream: Annotated[
+        list[str] | None, typer.Option("--stream", help="Only this one; may be repeated.")
+    ] = None,
+    machine: Annotated[
+        str | None, typer.Option(help="Only this machine's chains (a model's, in governance).")
+    ] = None,
+    since: Annotated[datetime | None, typer.Option(help="Only rows from this event time on (UTC).")] = None,
+    until: Annotated[datetime | None, typer.Option(help="Only rows before this event time (UTC).")] = None,
+    processes: Annotated[int | None, typer.Option(min=1, help="Processes to use; one a processor.")] = None,
+    *,
+    twin: Annotated[bool, typer.Option("--twin", help="Also compute every hash inside PostgreSQL.")] = False,
+    url: Annotated[str | None, typer.Option(help="Another database than this stack's.")] = None,
+    json: Json = False,
+) -> None:
+    """Recompute every hash chain and compare it with what is stored. Exit code 1 if anything is broken.
+
+    Example: tally verify --stream transactions --machine rvm-0003 --since 2026-03-01
+    """
+    from audit.text import report_text, twin_text
+    from audit.twin import verify_twin
+    from audit.verify import verify as verify_ledger
+
+    address = url or _audit_url(read_settings())
+    with LongWork("verifying", "rows", shown=False if json else None) as work:
+        report = verify_ledger(address, stream, machine, _utc(since), _utc(until), processes, work.update)
+    second = verify_twin(address, stream) if twin else None
+    if json:
+        print_json(report.to_json() | ({} if second is None else {"twin": second.to_json()}))
+    else:
+        console = output()
+        console.print(report_text(report))
+        if second is not None:
+            console.print(twin_text(second))
+    if not report.ok or (second is not None and not second.ok):
+        raise typer.Exit(FOUND)
+
+
+def _audit_url(settings: Settings) -> str:
+    from tally.stack import plan
+
+    if settings.database_url is None and not is_locked(settings.run_dir):
+        raise NotRunning("the embedded database does not run; start it with `tally up` or `tally db start`")
+    return plan.database_urls(settings)["TALLY_AUDIT_DATABASE_URL"]
+
+
+def _utc(moment: datetime | None) -> datetime | None:
+    """Times on the command line are UTC unless they say otherwise."""
+    return moment if moment is None or moment.tzinfo is not None else moment.replace(tzinfo=UTC)
