@@ -1,0 +1,101 @@
+"""kill -9 of the collector at every step of its way to the commit, under load and alone."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tally.testing import Cluster, Database
+from tests.check_ledger import check_ledger
+from tests.faults.clients import SIGNALS, Signal, deliver, request
+from tests.faults.fleet import Fleet, assert_exactly_once, keys_in_ledger
+from tests.faults.stepped_collector import STEPS, DieAt, SteppedCollector
+
+AFTER_THE_COMMIT = STEPS[STEPS.index("committed") :]
+
+
+@pytest.fixture
+def mortal(database: Database, tmp_path: Path) -> Iterator[SteppedCollector]:
+    """A collector on a database of its own."""
+    with SteppedCollector(database, tmp_path) as collector:
+        yield collector
+
+
+@pytest.fixture(scope="module")
+def shared_database(cluster: Cluster, template: str) -> Iterator[Database]:
+    database = cluster.create(template)
+    yield database
+    cluster.drop(database.name)
+
+
+@pytest.fixture(scope="module")
+def survivor(
+    shared_database: Database, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[SteppedCollector]:
+    """A collector that outlives all tests of this module."""
+    with SteppedCollector(shared_database, tmp_path_factory.mktemp("survivor")) as collector:
+        collector.start()
+        yield collector
+
+
+@pytest.mark.parametrize("kind", SIGNALS)
+def test_a_request_passes_the_crash_points_and_no_others(
+    kind: Signal, database: Database, mortal: SteppedCollector
+) -> None:
+    mortal.start(record_steps=True)
+    only = request(kind, "rvm-1", "only", 9)
+    assert [answer.kind for answer in deliver(mortal.grpc(), only)] == ["ok"]
+    passed = mortal.steps_path.read_text().splitlines()
+    assert set(passed) == set(STEPS)
+    assert passed.index("transaction to commit") < passed.index("committed") < passed.index("reply to send")
+    assert keys_in_ledger(database.admin_url).total() == 9
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_under_load_nothing_acknowledged_is_lost_and_nothing_is_there_twice(
+    step: str, database: Database, mortal: SteppedCollector
+) -> None:
+    mortal.start(DieAt(step, 4))
+    grpc, http = mortal.grpc, mortal.http
+    # The second fleet's requests are large: a batch is copied while the one before commits.
+    with (
+        Fleet([[grpc], [http], [grpc], [grpc]], requests_each=4) as small,
+        Fleet([[grpc]] * 4, records=1500, signals=["metrics"], requests_each=2) as large,
+    ):
+        assert mortal.wait_dead() == -signal.SIGKILL
+        mortal.start()
+        sent = small.join() | large.join()
+    assert not sent.in_doubt
+    assert len(sent.acknowledged) == 4 * 4 * 12 + 4 * 2 * 1500
+    assert_exactly_once(database.audit_url, sent)
+    check_ledger(database.audit_url)
+
+
+@pytest.mark.parametrize("kind", SIGNALS)
+@pytest.mark.parametrize("step", STEPS)
+def test_a_crash_leaves_all_or_nothing_and_the_retry_elsewhere_adds_what_is_missing(
+    step: str, kind: Signal, shared_database: Database, survivor: SteppedCollector, tmp_path: Path
+) -> None:
+    """Before the commit nothing is left, after it everything, though its client has heard nothing."""
+    only = request(kind, "rvm-1", f"{kind} at {step}", 9)
+
+    def rows() -> int:
+        found = keys_in_ledger(shared_database.admin_url)
+        return sum(found[key] for key in only.keys)
+
+    with SteppedCollector(shared_database, tmp_path) as mortal:
+        mortal.start(DieAt(step, 1))
+        assert mortal.grpc().send(only).kind == "lost"
+        assert mortal.wait_dead() == -signal.SIGKILL
+        assert rows() == (9 if step in AFTER_THE_COMMIT else 0)
+        for transport in (survivor.grpc(), survivor.http()):
+            assert transport.send(only).kind == "ok"
+            assert rows() == 9
+        if step in AFTER_THE_COMMIT:
+            mortal.start()
+            assert deliver(mortal.grpc(), only)[-1].kind == "ok"
+            assert rows() == 9
+    check_ledger(shared_database.audit_url)
