@@ -27,7 +27,7 @@ _FLEET: Final = ("--machines", "20", "--sites", "5", "--seed", "7", "--fleet", "
 _REPLAYED: Final = "nab-machine"
 _SERIES: Final = Path("shared/data/nab/realKnownCause/machine_temperature_system_failure.csv")
 
-console = Console(width=100, highlight=False)
+console = Console(width=110, highlight=False)
 
 
 class Story:
@@ -85,8 +85,8 @@ def _stream(story: Story, on: Stage, folder: Path) -> None:
     sent = {stream: count for stream, count in report["rows_by_stream"].items() if count}
     for stream, count in sent.items():
         story.say(f"{count:>8,} {stream}")
-    faults = {kind: count for kind, count in report["faults"].items() if count}
-    story.say(f"faults injected, for the audit to find: {', '.join(f'{n} {k}' for k, n in faults.items())}")
+    faults = sum(report["faults"].values())
+    story.say(f"{faults} faults of {len(report['faults'])} kinds are among them, listed in manifest.jsonl")
     found = rows_by_stream(on.audit_url)
     story.check(
         report["good"] and all(found[stream] == count for stream, count in sent.items()),
@@ -129,10 +129,11 @@ def _attack(story: Story, on: Stage) -> attack.Target:
     story.say(f"a plain UPDATE is refused: {answer}")
     attack.write(on.admin_url, target, target.forged_mg)
     after = attack.reported_mg(on.admin_url)
-    story.say("so the trigger is switched off, a value changed, the trigger switched on again:")
+    story.say("so the trigger is switched off, one value changed, the trigger switched on again:")
     story.say(
         f"one {target.material} deposit of {target.mass_mg / 1000:,.1f} g "
-        f"now weighs {target.forged_mg / 1000:,.1f} g, and the fleet's figure rises from {before / 1e6:,.2f} to {after / 1e6:,.2f} kg"
+        f"now weighs {target.forged_mg / 1000:,.1f} g, and the fleet's figure "
+        f"rises from {before / 1e6:,.2f} to {after / 1e6:,.2f} kg"
     )
     story.summary["attack"] = {
         "stream": "transactions",
@@ -176,8 +177,8 @@ def _end(story: Story, folder: Path, seconds: float) -> None:
         console.print(f"[red bold]The demo failed:[/] {'; '.join(story.failures)}")
     else:
         console.print(
-            f"[bold green]All of it held.[/]  {rows:,} rows came in over OTLP, were chained, committed, verified;"
-            "\none changed value was named by stream, machine and row; put back, the ledger verifies again."
+            f"[bold green]All of it held.[/]  {rows:,} rows came in over OTLP, were chained and committed;\n"
+            "one changed value was named by stream, machine and row; put back, the ledger verifies again."
         )
     console.print(f"\nIn {seconds:.0f} s.  Every figure: {_shown(folder / 'summary.json')}")
     console.print(f"The faults that the fleet had: {_shown(folder / 'manifest.jsonl')}")
