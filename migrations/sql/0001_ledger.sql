@@ -264,7 +264,8 @@ FROM governance AS r;
 
 CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    RAISE EXCEPTION '% refused: % is append-only; a correction is a new row', TG_OP, TG_TABLE_NAME
+    -- The argument, not TG_TABLE_NAME: on a chunk that is the chunk's name, which tells nobody anything.
+    RAISE EXCEPTION '% refused: % is append-only; a correction is a new row', TG_OP, TG_ARGV[0]
         USING ERRCODE = 'insufficient_privilege';
 END
 $$;
@@ -289,9 +290,9 @@ BEGIN
         'resources'
     ] LOOP
         EXECUTE format('CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON %I '
-            'FOR EACH ROW EXECUTE FUNCTION refuse_change()', stream_name);
+            'FOR EACH ROW EXECUTE FUNCTION refuse_change(%L)', stream_name, stream_name);
         EXECUTE format('CREATE TRIGGER no_truncate BEFORE TRUNCATE ON %I '
-            'FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()', stream_name);
+            'FOR EACH STATEMENT EXECUTE FUNCTION refuse_change(%L)', stream_name, stream_name);
         EXECUTE format('ALTER TABLE %I OWNER TO tally_owner', stream_name);
         EXECUTE format('GRANT INSERT ON %I TO tally_collector', stream_name);
         EXECUTE format('GRANT SELECT ON %I TO tally_audit', stream_name);
@@ -306,9 +307,9 @@ $$;
 CREATE TRIGGER forward_only BEFORE UPDATE ON chain_heads
     FOR EACH ROW EXECUTE FUNCTION refuse_retreat();
 CREATE TRIGGER append_only BEFORE DELETE ON chain_heads
-    FOR EACH ROW EXECUTE FUNCTION refuse_change();
+    FOR EACH ROW EXECUTE FUNCTION refuse_change('chain_heads');
 CREATE TRIGGER no_truncate BEFORE TRUNCATE ON chain_heads
-    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change('chain_heads');
 
 ALTER TABLE chain_heads OWNER TO tally_owner;
 ALTER TABLE request_digests OWNER TO tally_owner;

@@ -57,7 +57,7 @@ def choose(url: str) -> Target:
 
 
 def write(url: str, target: Target, mass_mg: int) -> None:
-    """Switch the triggers off, write ``mass_mg``, switch them on: afterwards nothing in the schema shows it."""
+    """Switch the triggers off, write ``mass_mg``, switch them on: nothing in the schema shows it."""
     with psycopg.connect(url) as connection:
         connection.execute("SET session_replication_role = replica")
         connection.execute(
