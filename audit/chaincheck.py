@@ -81,10 +81,7 @@ class ChainCheck:
     def smooth(self) -> bool:
         """Whether rows may be checked in the fast path: one hash to build on, nothing waiting."""
         return (
-            self.next_seq < self.end
-            and len(self.hashes) == 1
-            and self._pending is None
-            and bool(self.digest)
+            self.next_seq < self.end and len(self.hashes) == 1 and self._pending is None and bool(self.digest)
         )
 
     def advance(self, next_seq: int, row_hash: bytes) -> None:

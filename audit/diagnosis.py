@@ -53,8 +53,8 @@ def diagnose(stream: Stream, evidence: Iterable[Evidence], pool: int = POOL) -> 
     """
     pieces = _joined(sorted(evidence, key=where))
     breaks = _Diagnosis(stream, pieces, pool).breaks()
-    breaks.sort(key=lambda found: (found.chain, found.seq or 0, found.kind))
-    return _runs(breaks)
+    breaks.sort(key=lambda found: (found.chain, found.kind, found.seq or 0))
+    return sorted(_runs(breaks), key=lambda found: (found.chain, found.seq or 0))
 
 
 def event_time(stream: Stream, image: bytes) -> datetime | None:
@@ -223,7 +223,12 @@ class _Diagnosis:
 
     def _settled(self, piece: Mismatch) -> bool:
         spot = where(piece)
-        return spot in self.clean or spot in self.hash_altered or spot in self.filled or id(piece.row) in self.home
+        return (
+            spot in self.clean
+            or spot in self.hash_altered
+            or spot in self.filled
+            or id(piece.row) in self.home
+        )
 
     # Heads whose chain was renamed.
 
@@ -330,14 +335,24 @@ class _Diagnosis:
     def _out_of_place(self, row: SeenRow) -> Break:
         chain, seq = self.home[id(row)]
         if chain != row.chain:
-            detail = f"it now stands as row {row.seq} of {row.chain!r}: its {self.stream.chain_column} was altered"
+            detail = (
+                f"it now stands as row {row.seq} of {row.chain!r}: its {self.stream.chain_column} was altered"
+            )
             return self._row(BreakKind.VALUE_ALTERED, chain, seq, row.image, detail)
         if (chain, seq) not in self.misfits:
             return self._row(
-                BreakKind.ORDER_CHANGED, chain, seq, row.image, f"it now carries seq {row.seq}, its own is free"
+                BreakKind.ORDER_CHANGED,
+                chain,
+                seq,
+                row.image,
+                f"it now carries seq {row.seq}, its own is free",
             )
         return self._row(
-            BreakKind.ORDER_CHANGED, chain, row.seq, row.image, f"the row that stands here belongs at seq {seq}"
+            BreakKind.ORDER_CHANGED,
+            chain,
+            row.seq,
+            row.image,
+            f"the row that stands here belongs at seq {seq}",
         )
 
     def _explain_gap(self, gap: Gap) -> Iterator[Break]:

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from audit.breaks import Break, BreakKind
-from audit.findings import Collector, Findings, Named
+from audit.findings import NAMED, Collector, Findings, Named
 from audit.walk import Stretch, Walk
 from ledger.streams import STREAMS
 from store.reader import LedgerReader
@@ -37,13 +37,17 @@ Task = Stretch | CountRows | CheckResources
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a task gave: rows and chains walked, or rows counted; what was found."""
+    """What a task gave: rows and chains walked, or rows counted; what was found.
+
+    ``misnamed``: digests of descriptions that are kept, but under another digest.
+    """
 
     task: Task
     rows: int = 0
     chains: int = 0
     findings: Findings | None = None
     named: Named | None = None
+    misnamed: frozenset[bytes] = frozenset()
 
 
 class _Descriptions:
@@ -114,6 +118,7 @@ class Examiner:
 
     def _check_resources(self, task: CheckResources) -> Outcome:
         named = Named()
+        misnamed: set[bytes] = set()
         count = 0
         for digest, content in self._side.resources():
             count += 1
@@ -125,4 +130,6 @@ class Examiner:
                 )
                 found = Break(BreakKind.RESOURCE_ALTERED, RESOURCES, digest.hex(), None, None, None, detail)
                 named.add([found])
-        return Outcome(task, rows=count, named=named)
+                if len(misnamed) < NAMED:
+                    misnamed.add(actual)
+        return Outcome(task, rows=count, named=named, misnamed=frozenset(misnamed))

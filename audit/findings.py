@@ -7,13 +7,13 @@ When there is much, it is diagnosed where it was met, some hundred neighbouring 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
 from audit.breaks import Break, BreakKind
 from audit.diagnosis import diagnose
-from audit.evidence import Evidence, weight, where
+from audit.evidence import Evidence, Undescribed, weight, where
 from ledger.streams import Stream
 
 NAMED_PER_CHAIN: Final = 20
@@ -119,9 +119,17 @@ class Verdict:
         """Take breaks that were found otherwise than by walking."""
         self._named.add(breaks)
 
-    def conclude(self) -> Named:
-        """The breaks that explain everything."""
+    def conclude(self, misnamed: Container[bytes] = frozenset()) -> Named:
+        """The breaks that explain everything.
+
+        ``misnamed``: digests of descriptions that are kept under another one, which is reported as such.
+        """
         for name, evidence in self._evidence.items():
-            self._named.add(diagnose(self._streams[name], evidence))
+            left = [
+                piece
+                for piece in evidence
+                if not (isinstance(piece, Undescribed) and piece.digest in misnamed)
+            ]
+            self._named.add(diagnose(self._streams[name], left))
             evidence.clear()
         return self._named

@@ -69,7 +69,9 @@ class Report:
         scope = self.scope
         said = ["Every row read is the one that its chain was built with: no value and no order was changed."]
         if scope.timed:
-            said.append("Between the first and the last row that each chain has in the period, no row is missing.")
+            said.append(
+                "Between the first and the last row that each chain has in the period, no row is missing."
+            )
         else:
             said.append("No row is missing or was added in these chains, from their first row on.")
         if scope.to_the_end:
@@ -85,9 +87,13 @@ class Report:
             said.append(
                 "The rows before each part were not checked: the stored hash of the row before it was taken as given."
             )
-            said.append("A chain whose rows in the period are all gone is seen only by a check without a period.")
+            said.append(
+                "A chain whose rows in the period are all gone is seen only by a check without a period."
+            )
         elif scope.machine is not None:
-            said.append("Rows that were moved to other chains are named here as missing; where they are is not told.")
+            said.append(
+                "Rows that were moved to other chains are named here as missing; where they are is not told."
+            )
         elif not scope.whole:
             said.append("Other streams were not checked.")
         if scope.until is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -71,6 +71,8 @@ def verify(
         result = _Result(scope, total, progress)
         for outcome in crew.outcomes(tasks, result.walked):
             result.add(outcome)
+        if scope.whole_streams:
+            result.add_foreign(reader.foreign_heads(tuple(STREAMS)))
         return result.report(reader.snapshot_time(), time.perf_counter() - started, count)
 
 
@@ -95,6 +97,7 @@ class _Result:
         self._chains: Counter[str] = Counter()
         self._counted: dict[str, int] = {}
         self._resources = 0
+        self._misnamed: frozenset[bytes] = frozenset()
 
     def walked(self, rows: int) -> None:
         self._done += rows
@@ -110,14 +113,21 @@ class _Result:
                 self._counted[stream] = outcome.rows
             case CheckResources():
                 self._resources = outcome.rows
+                self._misnamed = outcome.misnamed
         if outcome.findings is not None:
             self._verdict.add(outcome.findings)
         if outcome.named is not None:
             self._verdict.add_named(outcome.named)
 
+    def add_foreign(self, heads: Iterable[tuple[str, str, int]]) -> None:
+        """Heads of streams that do not exist are heads whose stream was altered, or made up."""
+        for stream, chain, seq in heads:
+            detail = f"no stream is called {stream!r}, though this head says that row {seq} is its last"
+            self._verdict.add_breaks([Break(BreakKind.HEAD_ALTERED, stream, chain, None, None, None, detail)])
+
     def report(self, as_of: datetime, seconds: float, processes: int) -> Report:
         self._verdict.add_breaks(self._unreached())
-        named = self._verdict.conclude()
+        named = self._verdict.conclude(self._misnamed)
         broken: Counter[str] = Counter()
         for (stream, _), rows in named.counts.items():
             broken[stream] += rows

@@ -145,9 +145,7 @@ class Walk:
             note=self._note,
         )
 
-    def _predecessors(
-        self, name: str, row: bytes, rows: Iterator[bytes]
-    ) -> tuple[tuple[bytes, ...], bytes]:
+    def _predecessors(self, name: str, row: bytes, rows: Iterator[bytes]) -> tuple[tuple[bytes, ...], bytes]:
         """The hashes that the stretch's first row may build on (another walk checks them), and that row."""
         first = self._stretch.first
         hashes: list[bytes] = []
@@ -175,7 +173,8 @@ class Walk:
                 for seq, row in zip(range(first, stop), chained((row,), rows), strict=False):  # noqa: B020, PLW2901
                     found = hasher(row_hash + row[:tail]).digest()
                     if not (
-                        row.endswith(word + found) and row.startswith(place(prefix, seq, digest), CHAIN_OFFSET)
+                        row.endswith(word + found)
+                        and row.startswith(place(prefix, seq, digest), CHAIN_OFFSET)
                     ):
                         break
                     before = row_hash

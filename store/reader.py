@@ -18,8 +18,9 @@ import psycopg
 from psycopg import pq, sql
 from psycopg.rows import namedtuple_row
 
-from ledger.rows import COPY_HEADER
+from ledger.rows import COPY_HEADER, split_fields
 from ledger.streams import Stream
+from ledger.twin import recomputed_sql
 from store.errors import StoreError, StoreUnavailable
 from store.queries import query
 
@@ -118,11 +119,11 @@ class LedgerReader:
 
     def export_snapshot(self) -> str:
         """The snapshot's name, for other readers; good as long as this reader is open."""
-        return str(self._one("SELECT pg_export_snapshot() AS name")[0])
+        return str(self._one(sql.SQL("SELECT pg_export_snapshot() AS name"))[0])
 
     def snapshot_time(self) -> datetime:
         """The database's clock when the snapshot was taken."""
-        moment = self._one("SELECT transaction_timestamp() AS moment")[0]
+        moment = self._one(sql.SQL("SELECT transaction_timestamp() AS moment"))[0]
         assert isinstance(moment, datetime), "the column is a timestamptz"
         return moment
 
@@ -141,6 +142,30 @@ class LedgerReader:
             endless=sql.Literal(end is None),
         )
         return self.copy_tuples(statement)
+
+    def twin_rows(self, stream: Stream, first: Place, end: Place | None) -> Iterator[tuple[str, int, bytes]]:
+        """Chain, seq and the hash that PostgreSQL computes, for the rows that ``rows`` gives.
+
+        The first row's predecessor is not among them: its hash is computed as if it started its chain.
+        """
+        until = end or START
+        within = sql.SQL(
+            "(r.{chain}, r.seq) >= ({from_chain}, {from_seq}::bigint) "
+            "AND ({endless} OR (r.{chain}, r.seq) < ({to_chain}, {to_seq}::bigint))"
+        ).format(
+            chain=sql.Identifier(stream.chain_column),
+            from_chain=sql.Literal(first.chain),
+            from_seq=sql.Literal(str(first.seq)),
+            to_chain=sql.Literal(until.chain),
+            to_seq=sql.Literal(str(until.seq)),
+            endless=sql.Literal(end is None),
+        )
+        statement = sql.SQL(f"COPY ({recomputed_sql(stream, '{within}')}) TO STDOUT (FORMAT binary)").format(
+            within=within
+        )
+        for row in self.copy_tuples(statement):
+            (chain, seq, _, recomputed), _ = split_fields(row)
+            yield (chain or b"").decode(), int.from_bytes(seq or b"", "big", signed=True), recomputed or b""
 
     def copy_tuples(self, statement: sql.Composed) -> Iterator[bytes]:
         """The tuples of a ``COPY ... TO STDOUT (FORMAT binary)``, one at a time.
@@ -229,9 +254,10 @@ class LedgerReader:
         with _translated():
             for setting in settings:
                 self._connection.execute(f"SET LOCAL {setting} = off")
-            count = int(self._one(statement)[0])
+            (count,) = self._one(statement)
             for setting in settings:
                 self._connection.execute(f"SET LOCAL {setting} = on")
+        assert isinstance(count, int), "the column is a bigint"
         return count
 
     def resources(self) -> Iterator[tuple[bytes, str]]:
@@ -250,7 +276,7 @@ class LedgerReader:
         with _translated(), self._connection.cursor(binary=True) as cursor:
             return {row[0] for row in cursor.execute(query("reader_digests"), {"digests": list(digests)})}
 
-    def _one(self, statement: str | sql.Composed) -> tuple[object, ...]:
+    def _one(self, statement: sql.SQL | sql.Composed) -> tuple[object, ...]:
         with _translated():
             row = self._connection.execute(statement).fetchone()
         assert row is not None, "the query returns a row"

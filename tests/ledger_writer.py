@@ -72,7 +72,8 @@ class LedgerWriter:
             parts += [image, HASH_FIELD_LENGTH, row_hash]
         with psycopg.connect(self._url) as connection, connection.cursor() as cursor:
             cursor.execute(
-                "INSERT INTO resources VALUES (%s, %s) ON CONFLICT DO NOTHING", (SENDER_DIGEST, SENDER.decode())
+                "INSERT INTO resources VALUES (%s, %s) ON CONFLICT DO NOTHING",
+                (SENDER_DIGEST, SENDER.decode()),
             )
             with cursor.copy(f"COPY {stream} FROM STDIN (FORMAT binary)") as copy:
                 copy.write(b"".join([*parts, COPY_TRAILER]))

@@ -1,0 +1,140 @@
+"""Two implementations, one answer: every row's hash computed by PostgreSQL and by this process.
+
+The SQL twin (``ledger.twin``) builds a row's image from its values with PostgreSQL's send functions; this process hashes the
+binary COPY tuple.  That they agree on every row shows that what is hashed is what the values say, and that
+neither implementation is the only one that can check the ledger.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Final
+
+from audit.errors import AuditError
+from audit.report import Json
+from audit.scope import Scope, stretches
+from audit.walk import Stretch, seen_row
+from ledger.chain import genesis, link
+from ledger.streams import STREAMS, stream_named
+from store.reader import LedgerReader
+
+_NAMED: Final = 100
+_STRIDE: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Disagreement:
+    """A row that the two compute differently; hashes in hexadecimal."""
+
+    stream: str
+    chain: str
+    seq: int
+    stored: str
+    by_copy: str
+    by_sql: str
+
+
+@dataclass(frozen=True, slots=True)
+class TwinReport:
+    """How many rows both computed, by stream, and where they disagree with each other or with the stored hash."""
+
+    rows: tuple[tuple[str, int], ...]
+    disagreements: tuple[Disagreement, ...]
+    disagreeing: int
+
+    @property
+    def ok(self) -> bool:
+        """Whether both agree on every row."""
+        return self.disagreeing == 0
+
+    def to_json(self) -> dict[str, Json]:
+        """The report as JSON values."""
+        return {
+            "ok": self.ok,
+            "rows": sum(count for _, count in self.rows),
+            "streams": [{"stream": stream, "rows": count} for stream, count in self.rows],
+            "disagreeing": self.disagreeing,
+            "disagreements": [asdict(one) for one in self.disagreements],
+        }
+
+
+class _Comparison:
+    """What was compared so far."""
+
+    def __init__(self) -> None:
+        self.named: list[Disagreement] = []
+        self.disagreeing = 0
+
+    def stretch(
+        self, python: LedgerReader, twin: LedgerReader, stretch: Stretch, progress: Callable[[int], None]
+    ) -> int:
+        """Compare a stretch; returns its number of rows."""
+        stream = STREAMS[stretch.stream]
+        rows = 0
+        name, previous = "", b""
+        pairs = zip(
+            python.rows(stream, stretch.read_from, stretch.end),
+            twin.twin_rows(stream, stretch.read_from, stretch.end),
+            strict=True,
+        )
+        try:
+            for row, (chain, seq, recomputed) in pairs:
+                seen = seen_row(row)
+                if seen.chain != name:
+                    name, previous = seen.chain, genesis(stream.name, seen.chain)
+                own = link(previous, seen.image)
+                previous = seen.row_hash
+                if (chain, seq) != (seen.chain, seen.seq):
+                    raise AuditError(
+                        f"{stream.name}: the rows come in another order from SQL at {chain!r} {seq}; run verify first"
+                    )
+                if chain == stretch.first.chain and seq < stretch.first.seq:
+                    continue
+                rows += 1
+                if not own == recomputed == seen.row_hash:
+                    self._note(
+                        Disagreement(
+                            stream.name, chain, seq, seen.row_hash.hex(), own.hex(), recomputed.hex()
+                        )
+                    )
+                if rows % _STRIDE == 0:
+                    progress(_STRIDE)
+        except ValueError as error:
+            raise AuditError(f"{stream.name}: SQL and COPY do not give the same number of rows") from error
+        progress(rows % _STRIDE)
+        return rows
+
+    def _note(self, found: Disagreement) -> None:
+        self.disagreeing += 1
+        if len(self.named) < _NAMED:
+            self.named.append(found)
+
+
+def verify_twin(
+    url: str, streams: Sequence[str] | None = None, progress: Callable[[int, int], None] | None = None
+) -> TwinReport:
+    """Compute every row's hash in both ways and compare them with each other and with the stored one.
+
+    Raises:
+        ledger.errors.UnknownStream: a stream of that name does not exist.
+        AuditError: the two do not read the same rows.
+        store.errors.StoreError: the database can't be read.
+    """
+    chosen = tuple(STREAMS.values()) if streams is None else tuple(map(stream_named, dict.fromkeys(streams)))
+    comparison = _Comparison()
+    counts: dict[str, int] = {stream.name: 0 for stream in chosen}
+    with LedgerReader(url) as python, LedgerReader(url, python.export_snapshot()) as twin:
+        parts = stretches(python, Scope(chosen), 1)
+        total = sum(part.rows for part in parts)
+        done = 0
+
+        def advance(rows: int) -> None:
+            nonlocal done
+            done += rows
+            if progress is not None:
+                progress(done, max(total, done))
+
+        for part in parts:
+            counts[part.stream] += comparison.stretch(python, twin, part, advance)
+    return TwinReport(tuple(counts.items()), tuple(comparison.named), comparison.disagreeing)
