@@ -20,7 +20,7 @@ class CollectorSettings(BaseSettings):
         description="PostgreSQL URL of a login that may insert (role tally_collector)",
     )
     host: str = Field("127.0.0.1", description="address that both servers listen on")
-    grpc_port: int = Field(4317, ge=0, le=65535)
+    grpc_port: int = Field(4317, ge=0, le=65535, description="OTLP/gRPC")
     http_port: int = Field(4318, ge=0, le=65535, description="OTLP/HTTP, health and metrics")
     max_request_bytes: int = Field(64 * MEBIBYTE, ge=1024, description="before and after decompression")
     max_in_flight_bytes: int = Field(
