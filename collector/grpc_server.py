@@ -20,6 +20,7 @@ from collector.inflate import inflate_held, recognised
 from collector.ingest import Ingest, Signal
 from collector.message_reader import MessageReader
 from collector.replies import OnRefusal, ignore_refusal, refusal, success
+from collector.shape import check_shape
 
 Context = grpc.aio.ServicerContext[bytes, bytes]
 _Method: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"  # generic for type checkers only
@@ -69,15 +70,15 @@ class _Exporter:
 
     async def _body(self, context: Context, holding: Holding) -> bytes:
         try:
-            message = await self.reader.read(context, holding)
+            body = message = await self.reader.read(context, holding)
             encoding = recognised(message)
-            if encoding is None:
-                return message
-            body = await inflate_held(message, encoding, self.max_bytes, holding)
+            if encoding is not None:
+                body = await inflate_held(message, encoding, self.max_bytes, holding)
+                holding.shrink(len(message))
+            check_shape(self.signal, body)
         except RequestError as error:
             self.on_refusal(self.signal, error)
             raise
-        holding.shrink(len(message))
         return body
 
 

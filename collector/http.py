@@ -26,6 +26,7 @@ from collector.inflate import Encoding, inflate_held
 from collector.ingest import Ingest, Outcome, Signal
 from collector.otlp_json import Converted, to_protobuf
 from collector.replies import OnRefusal, as_json, ignore_refusal, refusal, status_of, success
+from collector.shape import check_shape
 
 Media = Literal["application/x-protobuf", "application/json"]
 
@@ -114,6 +115,7 @@ class _Exporter:
         try:
             with self.budget.hold() as holding:
                 converted = await self._converted(request, holding)
+                check_shape(self.signal, converted.body)
                 refused_here = False
                 outcome = await self.ingest.export(self.signal, converted.body)
             if converted.warning:
