@@ -273,7 +273,7 @@ class Pipeline:
         """Find the request that the database refuses, so that the others are not lost with it."""
         self._metrics.commit_failures.labels("isolated").inc()
         if len(requests) == 1:
-            log.error("the database refuses a request", error=str(error))
+            log.error("the database refuses a request", error=str(error), exc_info=error)
             message = "the database refuses a value of this request; see the collector's log"
             self._fail(requests[0].digest, Undecodable(message))
             self._leave(requests)

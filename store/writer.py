@@ -94,6 +94,11 @@ async def _translated() -> AsyncIterator[None]:
         raise StoreRejected(f"{type(error).__name__}: {error}") from error
     except _RETRYABLE as error:
         raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
+    except _WrongGuess:
+        raise
+    except Exception as error:
+        # A defect of ours that some request brings out.  Refused alone, it can't hold up the others.
+        raise StoreRejected(f"unexpected {type(error).__name__}: {error}") from error
 
 
 async def _pieces(data: bytes) -> AsyncIterator[bytes]:
