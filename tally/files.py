@@ -7,7 +7,7 @@ import fcntl
 import os
 import secrets
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tally.errors import TallyError
@@ -35,12 +35,17 @@ def try_lock(path: Path) -> int | None:
 
 
 @contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Wait for the lock on ``path`` and hold it inside the block."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+def locked(path: Path, on_wait: Callable[[], None]) -> Iterator[None]:
+    """Hold the lock on ``path`` inside the block; ``on_wait`` is called if another process has it now."""
+    descriptor = try_lock(path)
+    if descriptor is None:
+        on_wait()
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    try:
         yield
+    finally:
+        os.close(descriptor)
 
 
 def remove_tree(path: Path) -> None:

@@ -18,6 +18,8 @@ def main() -> int:
     except TallyError as error:
         print(f"tally: {error}", file=sys.stderr)  # noqa: T201 - this is a command
         return 2
+    except KeyboardInterrupt:
+        return 130
     return 0
 
 

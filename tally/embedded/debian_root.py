@@ -51,7 +51,8 @@ def ensure_root(cache: Path, say: Callable[[str], None]) -> Path:
     if root.is_dir():
         return root
     _check_tools()
-    with locked(root.with_suffix(".lock")):
+    waiting = "waiting for another process that makes the private Debian root"
+    with locked(root.with_suffix(".lock"), lambda: say(waiting)):
         if root.is_dir():  # another process made it while this one waited
             return root
         for leftover in root.parent.glob(f"{root.name}.building-*"):
@@ -91,17 +92,26 @@ def _build(target: Path, log: Path) -> None:
     unpack = ["tar", "-x", "--no-same-owner", "--no-same-permissions", "-C", str(target)]
     unpack += [f"--exclude={pattern}" for pattern in _LEFT_OUT] + ["--wildcards", *_KEPT]
     with log.open("wb") as output:
-        # On SIGTERM mmdebstrap removes its own temporary folder.
+        # On SIGTERM mmdebstrap removes its temporary folder and signals its process group: hence its own.
         source = subprocess.Popen(
-            bound_to_parent(bootstrap, signal.SIGTERM), cwd="/", stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=output,
-        )  # fmt: skip
-        sink = subprocess.run(
-            bound_to_parent(unpack), stdin=source.stdout, stdout=output, stderr=output, check=False
+            bound_to_parent(bootstrap, signal.SIGTERM),
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=output,
+            process_group=0,
         )
         assert source.stdout is not None
-        source.stdout.close()
-        status = source.wait()
+        try:
+            sink = subprocess.run(
+                bound_to_parent(unpack), stdin=source.stdout, stdout=output, stderr=output, check=False
+            )
+        except BaseException:
+            source.terminate()
+            raise
+        finally:
+            source.stdout.close()
+            status = source.wait()
     if status != 0 or sink.returncode != 0:
         raise TallyError(f"the private Debian root could not be made: {_reason(log)} (log: {log})")
     missing = [name for name in _MUST_HAVE if not (target / name).exists()]
