@@ -7,6 +7,7 @@ collector services.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -27,6 +28,7 @@ SCHEMA_URL: Final = "https://opentelemetry.io/schemas/1.44.0"
 SEVERITY_INFO: Final = 9
 SEVERITY_ERROR: Final = 17
 _CUMULATIVE: Final = 2
+_fixed64 = struct.Struct("<Q").pack
 
 _SCOPE: Final = delimited(1, SCOPE_NAME.encode()) + delimited(2, GENERATOR_VERSION.encode())
 _SCHEMA_URL: Final = delimited(3, SCHEMA_URL.encode())
@@ -145,26 +147,17 @@ def encode_readings(readings: Readings, start_ns: int) -> EncodedReadings:
 
 
 @lru_cache(maxsize=64)
-def _event_name(name: str) -> bytes:
-    return delimited(12, name.encode())
+def _event_constants(name: str, severity: int) -> tuple[bytes, bytes]:
+    """What stands after the time and after the observed time; the body is the SDK's way to write none."""
+    return b"\x10" + varint(severity) + b"\x2a\x00", delimited(12, name.encode())
 
 
 def log_records(events: Sequence[Event]) -> bytes:
-    """Framed log records.  The body is an empty AnyValue: that is how the SDK writes "no body"."""
-    return b"".join(
-        [
-            delimited(
-                2,
-                b"\x09"
-                + event.time_ns.to_bytes(8, "little")
-                + b"\x10"
-                + varint(event.severity)
-                + b"\x2a\x00"
-                + attributes(6, event.attributes)
-                + b"\x59"
-                + event.order[0].to_bytes(8, "little")
-                + _event_name(event.name),
-            )
-            for event in events
-        ]
-    )
+    """Framed log records."""
+    framed = []
+    for event in events:
+        middle, end = _event_constants(event.name, event.severity)
+        pairs = attributes(6, event.attributes) if event.attributes else b""
+        time, observed = _fixed64(event.time_ns), _fixed64(event.order[0])
+        framed.append(delimited(2, b"\x09" + time + middle + pairs + b"\x59" + observed + end))
+    return b"".join(framed)
