@@ -71,7 +71,8 @@ class ChainCheck:
         self._note = note
         self._seen = predecessors is not None
         self._linked = not self._whole
-        self._at_head: tuple[bytes, ...] | None = None
+        # A check that starts beyond the head leaves the head to another one.
+        self._at_head: tuple[bytes, ...] | None = () if head is not None and 1 < first > head.seq else None
         self._pending: Mismatch | None = None
         self._gap: Gap | None = None
         self._beyond: Beyond | None = None
@@ -144,20 +145,12 @@ class ChainCheck:
             if head.seq != 0 or head.row_hash not in self.hashes:
                 self._note(HeadAlone(self.name, head.seq, head.row_hash))
         elif self.next_seq <= head.seq:
-            self._finish_early(head)
+            self._release(None)
+            self._open_gap(head.seq + 1, None, head.row_hash)
+            self._close_gap(None)
         else:
             self._pass_head(head.seq + 1)
             self._finish_at_head(head)
-
-    def _finish_early(self, head: StoredHead) -> None:
-        """The rows end before the head."""
-        self._release(None)
-        last = self.next_seq - 1
-        if head.row_hash in self.hashes and self._gap is None:
-            self._note(HeadWrong(self.name, head.seq, head.row_hash, last, renumbered=True))
-            return
-        self._open_gap(head.seq + 1, None, tail=True)
-        self._close_gap(None)
 
     def _finish_at_head(self, head: StoredHead) -> None:
         at_head = self._at_head or ()
@@ -183,7 +176,7 @@ class ChainCheck:
             return
         if self.next_seq <= head.seq:
             self._release(None)
-            self._open_gap(min(head.seq + 1, self.limit), None, tail=True)
+            self._open_gap(min(head.seq + 1, self.limit), None, head.row_hash)
             self._close_gap(None)
             self.next_seq, self.hashes = head.seq + 1, ()
         self._at_head = self.hashes
@@ -216,12 +209,12 @@ class ChainCheck:
         self._beyond.last = row.seq
         self.next_seq, self.hashes = row.seq + 1, (row.row_hash,)
 
-    def _open_gap(self, end: int, after: SeenRow | None, *, tail: bool = False) -> None:
+    def _open_gap(self, end: int, after: SeenRow | None, head_hash: bytes | None = None) -> None:
         """Rows from ``next_seq`` up to but not ``end`` are missing."""
         if self._head is not None and self.next_seq > self._head.seq:
             return  # beyond the head nothing is expected
         previous = self.hashes[0] if self.hashes else None
-        self._gap = Gap(self.name, self.next_seq, end - 1, previous, after, tail)
+        self._gap = Gap(self.name, self.next_seq, end - 1, previous, after, head_hash)
 
     def _close_gap(self, after: SeenRow | None) -> None:
         if self._gap is not None:

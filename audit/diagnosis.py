@@ -75,7 +75,7 @@ def _joined(pieces: Sequence[Evidence]) -> list[Evidence]:
             if last is not None and last.chain == piece.chain and piece.first <= last.last + 1:
                 last.last = max(last.last, piece.last)
                 last.after = piece.after or last.after
-                last.tail = last.tail or piece.tail
+                last.head_hash = piece.head_hash if last.head_hash is None else last.head_hash
                 continue
             last = replace(piece)
             joined.append(last)
@@ -358,7 +358,13 @@ class _Diagnosis:
     def _explain_gap(self, gap: Gap) -> Iterator[Break]:
         if gap.first > gap.last:
             return
-        if gap.tail:
+        if gap.head_hash is not None and gap.head_hash == gap.previous:
+            # Not rows were cut off: the head says a seq too high.
+            yield from self._explain_head(
+                HeadWrong(gap.chain, gap.last, gap.head_hash, gap.first - 1, renumbered=True)
+            )
+            return
+        if gap.head_hash is not None:
             kind, detail = BreakKind.TAIL_CUT, f"the head says that the chain goes on to row {gap.last}"
         else:
             kind, detail = BreakKind.ROW_MISSING, "the chain goes on behind"

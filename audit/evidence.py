@@ -68,7 +68,7 @@ class Gap:
     """No row stands at ``first`` to ``last``.
 
     ``previous``: the hash of the row before the gap, if there is one.  ``after``: the row behind it, whose own link
-    can't be checked.  ``tail``: the gap reaches from the last row to the head.
+    can't be checked.  ``head_hash``: the head's, where the gap reaches from the last row to the head.
     """
 
     chain: str
@@ -76,7 +76,7 @@ class Gap:
     last: int
     previous: bytes | None
     after: SeenRow | None
-    tail: bool = False
+    head_hash: bytes | None = None
 
 
 class Odd(StrEnum):

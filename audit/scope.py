@@ -10,7 +10,7 @@ from typing import Final
 from audit.errors import NothingSelected
 from audit.walk import Stretch
 from ledger.streams import STREAMS, Stream
-from store.reader import START, LedgerReader, Period, Place, StoredHead, after_chain
+from store.reader import LOWEST_SEQ, START, LedgerReader, Period, Place, StoredHead, after_chain
 
 SMALLEST: Final = 20_000
 LARGEST: Final = 500_000
@@ -104,12 +104,15 @@ def cut(
     rows = 0
     for chain, length in lengths:
         step = max(target, length // _CUTS + 1)
+        if rows >= step:
+            yield Stretch(stream, first, Place(chain, LOWEST_SEQ), rows)
+            first, rows = Place(chain, LOWEST_SEQ), 0
         taken = 0
-        while rows + length - taken > step:
-            part = max(step - rows, 1)
-            taken += part
+        # The last row stays with the chain's end, which is compared with the head.
+        while rows + length - taken > step and taken + step - rows < length:
+            taken += step - rows
             place = Place(chain, taken + 1)
-            yield Stretch(stream, first, place, rows + part)
+            yield Stretch(stream, first, place, step)
             first, rows = place, 0
         rows += length - taken
     yield Stretch(stream, first, end, rows)
