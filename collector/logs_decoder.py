@@ -71,7 +71,7 @@ class LogsDecoder:
                 values["body"] = checked_text(body, "a log body", self._limits)
         values.setdefault(stream.chain_column, sender.machine_id)
         if mapping.has_site:
-            values["site_id"] = sender.site_id
+            values["site_id"] = _site(attributes, self._limits) or sender.site_id
         if extras := _extras(record, body_in_column="body" in values):
             attributes[RESERVED] = extras
         event_us = _event_us(record, name, arrival)
@@ -86,6 +86,15 @@ class LogsDecoder:
         records.on_days(stream.name, event_us, event_us)
         records.resources[sender.digest] = sender.content
         records.sites[sender.machine_id] = sender.site_id
+
+
+def _site(attributes: dict[str, Json], limits: Limits) -> str | None:
+    """The site that a record is about, if it says so itself: a plant's ticket is about the lot's site."""
+    site = attributes.get("site.id")
+    if not isinstance(site, str) or not site:
+        return None
+    del attributes["site.id"]
+    return checked_text(site, "site.id", limits)
 
 
 def _event_us(record: LogRecord, name: str, arrival: Arrival) -> int:

@@ -23,10 +23,10 @@ from typing import Final, Protocol
 import structlog
 from opentelemetry import trace
 
-from collector.errors import TryLater, Undecodable
+from collector.errors import RequestError, TryLater, Undecodable
 from collector.metrics import CollectorMetrics
 from ledger.batch import Chained, ChainKey, Head, Request, chain_batch, chain_keys
-from store.errors import StoreRejected, StoreUnavailable
+from store.errors import StoreDefect, StoreError, StoreRejected, StoreUnavailable
 from store.writer import Appended, Turn
 
 _FIRST_BACKOFF_S: Final = 0.1
@@ -92,6 +92,12 @@ class Pipeline:
         self._expected: dict[ChainKey, Head] = {}
         self._distrust = 0
         self._stopping = False
+        self._stalled: str | None = None
+
+    @property
+    def stalled(self) -> str | None:
+        """Why the database takes no batch now, if the last one has failed more than once; else None."""
+        return self._stalled
 
     @property
     def pending_requests(self) -> int:
@@ -218,7 +224,7 @@ class Pipeline:
         if unknown := [key for key in keys if key not in self._expected]:
             try:
                 found = await self._reader.heads(unknown)
-            except StoreUnavailable:
+            except StoreError:
                 return None
             self._expected.update(found)
             if any(key not in self._expected for key in keys):
@@ -252,6 +258,8 @@ class Pipeline:
             except StoreUnavailable as error:
                 self._doubt()
                 guess = None
+                if backoff_s > _FIRST_BACKOFF_S:
+                    self._stalled = str(error)
                 self._metrics.database_up.set(0)
                 self._metrics.commit_failures.labels("retried").inc()
                 log.warning("commit failed, trying again", error=str(error), backoff_s=backoff_s)
@@ -274,16 +282,22 @@ class Pipeline:
         self._metrics.commit_failures.labels("isolated").inc()
         if len(requests) == 1:
             log.error("the database refuses a request", error=str(error), exc_info=error)
-            message = "the database refuses a value of this request; see the collector's log"
-            self._fail(requests[0].digest, Undecodable(message))
+            self._fail(requests[0].digest, self._refusal(error))
             self._leave(requests)
             return
         middle = len(requests) // 2
         await self._commit(writer, requests[:middle], None, Turn())
         await self._commit(writer, requests[middle:], None, Turn())
 
+    def _refusal(self, error: StoreRejected) -> RequestError:
+        """What the client of a request that can't be committed should do: give it up, unless we are to blame."""
+        if isinstance(error, StoreDefect):
+            return TryLater("the collector failed on this request; its log tells why", self._retry_after_s)
+        return Undecodable("the database refuses a value of this request; see the collector's log")
+
     def _acknowledge(self, requests: list[Request], appended: Appended) -> None:
         metrics = self._metrics
+        self._stalled = None
         metrics.database_up.set(1)
         metrics.duplicates.inc(len(appended.duplicates))
         if appended.chained is not None:

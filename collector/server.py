@@ -21,7 +21,7 @@ from collector.metrics import CollectorMetrics
 from collector.pipeline import Pipeline
 from collector.service import IngestService
 from collector.settings import CollectorSettings
-from store.errors import StoreUnavailable
+from store.errors import StoreError
 from store.writer import LedgerWriter, Step, last_seen, no_step
 
 _WRITERS: Final = 2
@@ -95,7 +95,7 @@ async def serve(settings: CollectorSettings, *, step: Step = no_step) -> int:
             raise OSError(f"OTLP/gRPC can't listen on {where}: {error}") from error
         await grpc_server.start()
         background = [
-            asyncio.create_task(_watch_database(url, readiness, metrics)),
+            asyncio.create_task(_watch_database(url, readiness, metrics, pipeline)),
             asyncio.create_task(_load_last_seen(url, metrics)),
             asyncio.create_task(_housekeep(LedgerWriter(url), settings)),
         ]
@@ -143,16 +143,21 @@ async def _http(app: object, host: str, port: int) -> AsyncIterator[None]:
         await task
 
 
-async def _watch_database(url: str, readiness: Readiness, metrics: CollectorMetrics) -> None:
-    """Readiness follows the database."""
+async def _watch_database(
+    url: str, readiness: Readiness, metrics: CollectorMetrics, pipeline: Pipeline
+) -> None:
+    """Readiness follows the database: it answers, and it takes what the pipeline writes."""
     probe = LedgerWriter(url, timeout_s=5.0)
     try:
         while True:
             try:
                 await probe.heads([("telemetry", "")])
-                metrics.database_up.set(1)
-                readiness.ready()
-            except StoreUnavailable as error:
+                if pipeline.stalled is None:
+                    metrics.database_up.set(1)
+                    readiness.ready()
+                else:  # a full disk, a missing right: it can be read and not written
+                    readiness.unready(f"database: {pipeline.stalled}")
+            except StoreError as error:
                 metrics.database_up.set(0)
                 readiness.unready(f"database: {error}")
             await asyncio.sleep(_PROBE_S if readiness.reason is None else _PROBE_S / 10)
@@ -165,7 +170,7 @@ async def _load_last_seen(url: str, metrics: CollectorMetrics) -> None:
     while True:
         try:
             machines = await last_seen(url)
-        except StoreUnavailable as error:
+        except StoreError as error:
             log.warning("last-seen times are not read yet", error=str(error))
             await asyncio.sleep(_HOUSEKEEPING_S / 20)
             continue
@@ -180,7 +185,7 @@ async def _housekeep(writer: LedgerWriter, settings: CollectorSettings) -> None:
         while True:
             try:
                 await writer.forget_requests(settings.remember_requests)
-            except StoreUnavailable as error:
+            except StoreError as error:
                 log.warning("old request digests were not forgotten", error=str(error))
             await asyncio.sleep(_HOUSEKEEPING_S)
     finally:

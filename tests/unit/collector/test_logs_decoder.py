@@ -81,8 +81,14 @@ MAPPED: dict[str, tuple[str, dict[str, Plain], dict[str, object]]] = {
     ),
     "plant.scale_ticket": (
         "scale_tickets",
-        {"ticket.id": "k-1", "lot.id": "lot-1", "ticket.mass_g": 12_000, "ticket.composition": {"pet": 0.9}},
-        {"ticket_id": "k-1", "lot_id": "lot-1", "mass_mg": 12_000_000},
+        {
+            "ticket.id": "k-1",
+            "lot.id": "lot-1",
+            "site.id": "site-of-the-lot",
+            "ticket.mass_g": 12_000,
+            "ticket.composition": {"pet": 0.9},
+        },
+        {"ticket_id": "k-1", "lot_id": "lot-1", "site_id": "site-of-the-lot", "mass_mg": 12_000_000},
     ),
     "review.decision": (
         "reviews",
