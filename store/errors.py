@@ -15,5 +15,9 @@ class StoreRejected(StoreError):
     """The database refuses this data and will refuse it again: do not retry it."""
 
 
+class StoreDefect(StoreRejected):
+    """This data brings out a defect of ours: whoever has it must keep it and send it again."""
+
+
 class MigrationError(StoreError):
     """The schema could not be brought to the revision; the message says at which step."""

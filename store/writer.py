@@ -28,7 +28,7 @@ import asyncpg
 
 from ledger.batch import Chained, ChainKey, Head, Request, chain_batch, chain_keys, new_head
 from ledger.streams import STREAMS
-from store.errors import StoreError, StoreRejected, StoreUnavailable
+from store.errors import StoreDefect, StoreError, StoreRejected, StoreUnavailable
 from store.queries import query
 
 Step = Callable[[str], None]
@@ -40,7 +40,14 @@ _REJECTING: Final = (
     asyncpg.ProgramLimitExceededError,
 )
 """Errors that the same data will meet again."""
-_RETRYABLE: Final = (OSError, asyncio.TimeoutError, asyncpg.InterfaceError, asyncpg.PostgresError)
+_RETRYABLE: Final = (
+    OSError,
+    EOFError,
+    asyncio.TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a session that the server ended while it was idle fails so when next used
+    asyncpg.PostgresError,
+)
 """Everything else: a missing right or table too is mended by an operator; clients keep their data so long."""
 _KNOWN_RESOURCES: Final = 100_000
 _TURN_S: Final = 2.0
@@ -97,8 +104,8 @@ async def _translated() -> AsyncIterator[None]:
     except _WrongGuess:
         raise
     except Exception as error:
-        # A defect of ours that some request brings out.  Refused alone, it can't hold up the others.
-        raise StoreRejected(f"unexpected {type(error).__name__}: {error}") from error
+        # A defect of ours that some request brings out.  Failing alone, it can't hold up the others.
+        raise StoreDefect(f"unexpected {type(error).__name__}: {error}") from error
 
 
 async def _pieces(data: bytes) -> AsyncIterator[bytes]:
