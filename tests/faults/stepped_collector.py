@@ -23,8 +23,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from tally.testing import Database
 from tests.faults.clients import GrpcTransport, HttpTransport
@@ -163,7 +162,7 @@ class SteppedCollector:
         )
         self._process.start()
         deadline = time.monotonic() + 30
-        while not self._is_ready():
+        while self.readiness()[0] != 200:
             assert self._process.is_alive(), self.log[-3000:]
             assert time.monotonic() < deadline, self.log[-3000:]
             time.sleep(0.02)
@@ -187,22 +186,33 @@ class SteppedCollector:
         self._process.kill()
         self.wait_dead()
 
-    def __enter__(self) -> Self:
-        """Not started yet."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """End it, whatever it does; SIGKILL, since a fault test has seen what it wanted to see."""
+    def close(self) -> None:
+        """End it, whatever it does, by SIGKILL: a fault test has seen what it wanted to see."""
         for client in self._clients:
             client.close()
         if self._process is not None:
             self.kill9()
 
-    def _is_ready(self) -> bool:
+    def readiness(self) -> tuple[int, str]:
+        """What /readyz answers: status and text; 0 if nobody answers."""
+        return self._get("/readyz")
+
+    def metric(self, name: str, **labels: str) -> float:
+        """A value of /metrics, 0 if it is not there; labels given must be those of the series."""
+        for line in self._get("/metrics")[1].splitlines():
+            if line.startswith("#"):
+                continue
+            series, _, value = line.rpartition(" ")
+            if series.partition("{")[0] == name and all(f'{k}="{v}"' in series for k, v in labels.items()):
+                return float(value)
+        return 0.0
+
+    def _get(self, path: str) -> tuple[int, str]:
         try:
-            with urllib.request.urlopen(f"{self.http_url}/readyz", timeout=2) as answer:
-                return bool(answer.status == 200)
-        except (urllib.error.URLError, OSError):
-            return False
+            with urllib.request.urlopen(f"{self.http_url}{path}", timeout=2) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+        except (urllib.error.URLError, OSError) as error:
+            return 0, str(error)

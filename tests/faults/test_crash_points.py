@@ -4,24 +4,17 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tally.testing import Cluster, Database
 from tests.check_ledger import check_ledger
 from tests.faults.clients import SIGNALS, Signal, deliver, request
+from tests.faults.conftest import MakeCollector
 from tests.faults.fleet import Fleet, assert_exactly_once, keys_in_ledger
 from tests.faults.stepped_collector import STEPS, DieAt, SteppedCollector
 
 AFTER_THE_COMMIT = STEPS[STEPS.index("committed") :]
-
-
-@pytest.fixture
-def mortal(database: Database, tmp_path: Path) -> Iterator[SteppedCollector]:
-    """A collector on a database of its own."""
-    with SteppedCollector(database, tmp_path) as collector:
-        yield collector
 
 
 @pytest.fixture(scope="module")
@@ -36,15 +29,17 @@ def survivor(
     shared_database: Database, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[SteppedCollector]:
     """A collector that outlives all tests of this module."""
-    with SteppedCollector(shared_database, tmp_path_factory.mktemp("survivor")) as collector:
-        collector.start()
-        yield collector
+    collector = SteppedCollector(shared_database, tmp_path_factory.mktemp("survivor"))
+    collector.start()
+    yield collector
+    collector.close()
 
 
 @pytest.mark.parametrize("kind", SIGNALS)
 def test_a_request_passes_the_crash_points_and_no_others(
-    kind: Signal, database: Database, mortal: SteppedCollector
+    kind: Signal, database: Database, stepped: MakeCollector
 ) -> None:
+    mortal = stepped(database)
     mortal.start(record_steps=True)
     only = request(kind, "rvm-1", "only", 9)
     assert [answer.kind for answer in deliver(mortal.grpc(), only)] == ["ok"]
@@ -56,8 +51,9 @@ def test_a_request_passes_the_crash_points_and_no_others(
 
 @pytest.mark.parametrize("step", STEPS)
 def test_under_load_nothing_acknowledged_is_lost_and_nothing_is_there_twice(
-    step: str, database: Database, mortal: SteppedCollector
+    step: str, database: Database, stepped: MakeCollector
 ) -> None:
+    mortal = stepped(database)
     mortal.start(DieAt(step, 4))
     grpc, http = mortal.grpc, mortal.http
     # The second fleet's requests are large: a batch is copied while the one before commits.
@@ -77,7 +73,7 @@ def test_under_load_nothing_acknowledged_is_lost_and_nothing_is_there_twice(
 @pytest.mark.parametrize("kind", SIGNALS)
 @pytest.mark.parametrize("step", STEPS)
 def test_a_crash_leaves_all_or_nothing_and_the_retry_elsewhere_adds_what_is_missing(
-    step: str, kind: Signal, shared_database: Database, survivor: SteppedCollector, tmp_path: Path
+    step: str, kind: Signal, shared_database: Database, survivor: SteppedCollector, stepped: MakeCollector
 ) -> None:
     """Before the commit nothing is left, after it everything, though its client has heard nothing."""
     only = request(kind, "rvm-1", f"{kind} at {step}", 9)
@@ -86,16 +82,16 @@ def test_a_crash_leaves_all_or_nothing_and_the_retry_elsewhere_adds_what_is_miss
         found = keys_in_ledger(shared_database.admin_url)
         return sum(found[key] for key in only.keys)
 
-    with SteppedCollector(shared_database, tmp_path) as mortal:
-        mortal.start(DieAt(step, 1))
-        assert mortal.grpc().send(only).kind == "lost"
-        assert mortal.wait_dead() == -signal.SIGKILL
-        assert rows() == (9 if step in AFTER_THE_COMMIT else 0)
-        for transport in (survivor.grpc(), survivor.http()):
-            assert transport.send(only).kind == "ok"
-            assert rows() == 9
-        if step in AFTER_THE_COMMIT:
-            mortal.start()
-            assert deliver(mortal.grpc(), only)[-1].kind == "ok"
-            assert rows() == 9
+    mortal = stepped(shared_database)
+    mortal.start(DieAt(step, 1))
+    assert mortal.grpc().send(only).kind == "lost"
+    assert mortal.wait_dead() == -signal.SIGKILL
+    assert rows() == (9 if step in AFTER_THE_COMMIT else 0)
+    for transport in (survivor.grpc(), survivor.http()):
+        assert transport.send(only).kind == "ok"
+        assert rows() == 9
+    if step in AFTER_THE_COMMIT:
+        mortal.start()
+        assert deliver(mortal.grpc(), only)[-1].kind == "ok"
+        assert rows() == 9
     check_ledger(shared_database.audit_url)
