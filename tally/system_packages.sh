@@ -36,7 +36,7 @@ fi
 echo "tally: installing Debian packages:$packages" >&2
 export DEBIAN_FRONTEND=noninteractive
 # The package lists of a fresh machine are empty or old, so they are fetched first.
-apt-get update -qq >&2 && apt-get install -y -qq --no-install-recommends $packages >&2 || {
+apt-get update -qq >/dev/null && apt-get install -y -qq --no-install-recommends $packages >/dev/null || {
     echo "tally: apt-get could not install:$packages" >&2
     exit 2
 }

@@ -13,7 +13,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -28,11 +28,15 @@ _EXTENSION: Final = "timescaledb"
 
 @dataclass(frozen=True, slots=True)
 class Programs:
-    """Where the programs are: ``bin_dir`` inside ``root``, or of this machine where ``root`` is None."""
+    """Where the programs are: ``bin_dir`` inside ``root``, or of this machine where ``root`` is None.
+
+    ``own_proc``: the sandbox has a /proc of its own; some containers forbid that, and PostgreSQL needs none.
+    """
 
     bin_dir: Path
     root: Path | None
     sandboxed: bool
+    own_proc: bool = True
 
     def command(self, arguments: Sequence[str], *, writable: Sequence[Path] = ()) -> list[str]:
         """The command line that runs ``arguments``; paths in them are those of the host.
@@ -51,7 +55,8 @@ class Programs:
                 sandbox += ["--ro-bind", str(self.root / folder), f"/{folder}"]
             for link in ("bin", "sbin", "lib", "lib64"):
                 sandbox += ["--symlink", f"usr/{link}", f"/{link}"]
-        sandbox += ["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--tmpfs", "/run"]  # noqa: S108
+        sandbox += ["--proc", "/proc"] if self.own_proc else ["--tmpfs", "/proc"]
+        sandbox += ["--dev", "/dev", "--tmpfs", "/tmp", "--tmpfs", "/run"]  # noqa: S108 - the sandbox's own
         for folder_path in writable:
             sandbox += ["--bind", str(folder_path), str(folder_path)]
         return [*sandbox, "--chdir", "/", "--setenv", "LANG", "C.UTF-8", "--", *arguments]
@@ -67,10 +72,10 @@ def find_programs(cache: Path, say: Callable[[str], None]) -> Programs:
     as_root = os.geteuid() == 0
     local = local_binaries()
     if local is not None and not (as_root and shutil.which("bwrap") is None):
-        return Programs(local, None, sandboxed=as_root)
-    programs = Programs(_ROOT_BINARIES, ensure_root(cache, say), sandboxed=True)
-    _check_sandbox(programs)
-    return programs
+        programs = Programs(local, None, sandboxed=as_root)
+    else:
+        programs = Programs(_ROOT_BINARIES, ensure_root(cache, say), sandboxed=True)
+    return _that_work(programs) if programs.sandboxed else programs
 
 
 def local_binaries(debian: Path = _DEBIAN_BINARIES) -> Path | None:
@@ -106,20 +111,24 @@ def _database_user(passwd: Path) -> tuple[str, str]:
     return by_name.get("postgres") or by_name.get("nobody") or ("65534", "65534")
 
 
-def _check_sandbox(programs: Programs) -> None:
-    """Raise MissingPrograms if bubblewrap can't work here, as where the kernel forbids user namespaces."""
+def _that_work(programs: Programs) -> Programs:
+    """The programs, in a sandbox that can be made here.
+
+    Raises:
+        MissingPrograms: none can, as where the kernel forbids user namespaces.
+    """
     if shutil.which("bwrap") is None:
         raise MissingPrograms("the embedded database runs in bubblewrap: apt-get install bubblewrap")
-    trial = subprocess.run(
-        programs.command(["/usr/bin/true"]),
-        capture_output=True,
-        text=True,
-        check=False,
-        stdin=subprocess.DEVNULL,
+    complaint = ""
+    for candidate in (programs, replace(programs, own_proc=False)):
+        trial = subprocess.run(
+            candidate.command([str(candidate.bin_dir / "postgres"), "--version"]),
+            capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        if trial.returncode == 0:
+            return candidate
+        complaint = complaint or (trial.stderr.strip().splitlines() or ["no reason given"])[-1]
+    raise MissingPrograms(
+        f"bubblewrap can't make a sandbox here ({complaint}); allow unprivileged user namespaces, install"
+        " a PostgreSQL that has TimescaleDB, or set TALLY_DATABASE_URL"
     )
-    if trial.returncode != 0:
-        reason = (trial.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise MissingPrograms(
-            f"bubblewrap can't make a sandbox here ({reason}); allow unprivileged user namespaces, install"
-            " a PostgreSQL that has TimescaleDB, or set TALLY_DATABASE_URL"
-        )

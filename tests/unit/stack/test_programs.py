@@ -117,4 +117,4 @@ def test_where_sandboxes_are_forbidden_the_message_says_what_to_do(
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc/passwd").touch()
     with pytest.raises(MissingPrograms, match=r"No permissions.*user namespaces.*TALLY_DATABASE_URL"):
-        programs._check_sandbox(Programs(Path("/usr/bin"), tmp_path, sandboxed=True))
+        programs._that_work(Programs(Path("/usr/bin"), tmp_path, sandboxed=True))
