@@ -50,10 +50,15 @@ def resource(machine: str | None = "rvm-1", **attributes: Plain) -> Resource:
     return Resource(attributes=key_values({**identity, "site.id": "site-1", **attributes}))
 
 
-def number(value: float, time_ns: int = NOON_NS, start_ns: int = 0, **attributes: Plain) -> NumberDataPoint:
+def number(
+    value: float,
+    time_ns: int = NOON_NS,
+    start_ns: int = 0,
+    attributes: Mapping[str, Plain] | None = None,
+) -> NumberDataPoint:
     """A number data point."""
     point = NumberDataPoint(
-        time_unix_nano=time_ns, start_time_unix_nano=start_ns, attributes=key_values(attributes)
+        time_unix_nano=time_ns, start_time_unix_nano=start_ns, attributes=key_values(attributes or {})
     )
     if isinstance(value, int):
         point.as_int = value
@@ -85,8 +90,8 @@ def event(name: str, time_ns: int = NOON_NS, attributes: Mapping[str, Plain] | N
     return LogRecord(event_name=name, time_unix_nano=time_ns, attributes=key_values(attributes or {}))
 
 
-def deposit(transaction: str = "t-1", **attributes: Plain) -> LogRecord:
-    """A deposit; keyword ``mass_g`` and so on override ``deposit.mass_g``."""
+def deposit(transaction: str = "t-1", /, **attributes: Plain) -> LogRecord:
+    """A deposit; keyword ``mass_g`` and so on override ``deposit.mass_g``, None leaves it out."""
     values: dict[str, Plain] = {
         "deposit.transaction_id": transaction,
         "deposit.device_seq": 1,

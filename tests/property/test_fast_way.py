@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
-from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric, NumberDataPoint
+from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality, Metric, NumberDataPoint
 
 import collector.metrics_decoder
 from collector.errors import Undecodable
@@ -55,7 +55,7 @@ def requests(draw: st.DrawFn) -> ExportMetricsServiceRequest:
     metric = Metric(name=draw(st.sampled_from(["m", "", "n" * 2000])), unit="Cel")
     if draw(st.booleans()):
         metric.sum.is_monotonic = draw(st.booleans())
-        metric.sum.aggregation_temporality = draw(st.integers(0, 3))
+        metric.sum.aggregation_temporality = draw(st.sampled_from(AggregationTemporality.values()))
     target: Any = metric.sum if metric.HasField("sum") else metric.gauge
     target.data_points.extend(draw(st.lists(points(), max_size=6)))
     return metrics(metric)

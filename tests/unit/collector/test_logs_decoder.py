@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
-from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
+from opentelemetry.proto.logs.v1.logs_pb2 import SEVERITY_NUMBER_ERROR, LogRecord
 
 from tests.otlp_requests import NOON_NS, Plain, deposit, event, logs, resource
 from tests.unit.collector.decoding import decode_logs, rows
@@ -148,7 +148,7 @@ def test_any_other_record_is_an_event_with_all_that_was_sent() -> None:
     record = LogRecord(
         time_unix_nano=NOON_NS,
         observed_time_unix_nano=NOON_NS + 7,
-        severity_number=17,
+        severity_number=SEVERITY_NUMBER_ERROR,
         severity_text="ERROR",
         body=AnyValue(string_value="jam"),
         trace_id=b"\x01" * 16,

@@ -8,7 +8,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
-from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric, NumberDataPoint
+from opentelemetry.proto.metrics.v1.metrics_pb2 import (
+    AGGREGATION_TEMPORALITY_CUMULATIVE,
+    AGGREGATION_TEMPORALITY_DELTA,
+    Metric,
+    NumberDataPoint,
+)
 
 from collector.errors import Undecodable
 from ledger.canonical import content_digest
@@ -19,7 +24,7 @@ NOON = datetime(2026, 9, 21, 14, 13, 20, tzinfo=UTC)
 
 
 def test_a_gauge_point_becomes_a_row_with_every_part_in_its_column() -> None:
-    records = decode_metrics(metrics(gauge(number(21.5, **{"hw.id": "t0"}))).SerializeToString())
+    records = decode_metrics(metrics(gauge(number(21.5, attributes={"hw.id": "t0"}))).SerializeToString())
     (row,) = rows(records, "telemetry")
     assert (row["machine_id"], row["metric"], row["unit"], row["kind"]) == (
         "rvm-1",
@@ -41,7 +46,7 @@ def test_a_gauge_point_becomes_a_row_with_every_part_in_its_column() -> None:
 
 def test_a_sum_keeps_start_temporality_and_monotonicity() -> None:
     metric = Metric(name="hw.energy", unit="J")
-    metric.sum.aggregation_temporality = 2
+    metric.sum.aggregation_temporality = AGGREGATION_TEMPORALITY_CUMULATIVE
     metric.sum.is_monotonic = True
     metric.sum.data_points.append(number(10, start_ns=NOON_NS - 10**9))
     (row,) = rows(decode_metrics(metrics(metric).SerializeToString()), "telemetry")
@@ -52,7 +57,7 @@ def test_a_sum_keeps_start_temporality_and_monotonicity() -> None:
 
 def test_delta_sums_are_kept_as_such() -> None:
     metric = Metric(name="hw.energy")
-    metric.sum.aggregation_temporality = 1
+    metric.sum.aggregation_temporality = AGGREGATION_TEMPORALITY_DELTA
     metric.sum.data_points.append(number(1.0))
     (row,) = rows(decode_metrics(metrics(metric).SerializeToString()), "telemetry")
     assert row["attributes"]["tally.otlp"]["temporality"] == "delta"
@@ -105,13 +110,13 @@ BAD_POINTS = {
     "9999": (number(1.0, time_ns=2**63 - 1), "time_out_of_range"),
     "negative": (number(1.0, time_ns=2**64 - 10**9), "time_out_of_range"),
     "no value": (NumberDataPoint(time_unix_nano=NOON_NS), "value_missing"),
-    "nul": (number(1.0, a="x\x00y"), "nul_character"),
-    "nul in a key": (number(1.0, **{"a\x00": "x"}), "nul_character"),
-    "nan attribute": (number(1.0, a=math.nan), "not_finite"),
-    "nested infinity": (number(1.0, a={"b": [math.inf]}), "not_finite"),
-    "10,000 attributes": (number(1.0, **{f"a{i}": i for i in range(10_000)}), "too_many_attributes"),
-    "1 MB string": (number(1.0, a="x" * 1_000_000), "attributes_too_large"),
-    "reserved": (number(1.0, **{"tally.otlp": 1}), "reserved_attribute"),
+    "nul": (number(1.0, attributes={"a": "x\x00y"}), "nul_character"),
+    "nul in a key": (number(1.0, attributes={"a\x00": "x"}), "nul_character"),
+    "nan attribute": (number(1.0, attributes={"a": math.nan}), "not_finite"),
+    "nested infinity": (number(1.0, attributes={"a": {"b": [math.inf]}}), "not_finite"),
+    "10,000 attributes": (number(1.0, attributes={f"a{i}": i for i in range(10_000)}), "too_many_attributes"),
+    "1 MB string": (number(1.0, attributes={"a": "x" * 1_000_000}), "attributes_too_large"),
+    "reserved": (number(1.0, attributes={"tally.otlp": 1}), "reserved_attribute"),
     "twice": (
         NumberDataPoint(
             time_unix_nano=NOON_NS, as_double=1, attributes=[*key_values({"a": 1}), *key_values({"a": 2})]
@@ -132,7 +137,7 @@ def test_a_bad_point_is_refused_with_its_reason_and_its_neighbours_are_kept(
 
 
 def test_a_string_that_is_not_utf8_costs_its_own_record_only() -> None:
-    body = metrics(gauge(number(1.0), number(2.0, a="BAD!"), number(3.0))).SerializeToString()
+    body = metrics(gauge(number(1.0), number(2.0, attributes={"a": "BAD!"}), number(3.0))).SerializeToString()
     records = decode_metrics(body.replace(b"BAD!", b"\xff\xfe\xfd\xfc"))
     assert [row["value"] for row in rows(records, "telemetry")] == [1.0, 3.0]
     assert records.refusals == {"malformed_record": 1}
@@ -205,7 +210,9 @@ def test_bytes_that_are_no_request_are_undecodable() -> None:
 def test_repeated_times_and_backward_jumps_are_stored_and_counted() -> None:
     decoder = metrics_decoder()
     times = [0, 300, 300, 600, 100, 400]
-    points = [number(1.0, time_ns=NOON_NS - 10**12 + second * 10**9, a="b") for second in times]
+    points = [
+        number(1.0, time_ns=NOON_NS - 10**12 + second * 10**9, attributes={"a": "b"}) for second in times
+    ]
     records = decoder.decode(metrics(gauge(*points)).SerializeToString(), ARRIVAL)
     assert records.accepted == len(times)
     watch = decoder._clock_watch
