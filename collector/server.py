@@ -94,8 +94,9 @@ async def serve(settings: CollectorSettings, *, step: Step = no_step) -> int:
             where = f"{settings.host}:{settings.grpc_port}"
             raise OSError(f"OTLP/gRPC can't listen on {where}: {error}") from error
         await grpc_server.start()
+        watch = asyncio.create_task(_watch_database(url, readiness, metrics, pipeline))
         background = [
-            asyncio.create_task(_watch_database(url, readiness, metrics, pipeline)),
+            watch,
             asyncio.create_task(_load_last_seen(url, metrics)),
             asyncio.create_task(_housekeep(LedgerWriter(url), settings)),
         ]
@@ -103,6 +104,7 @@ async def serve(settings: CollectorSettings, *, step: Step = no_step) -> int:
         stopped = asyncio.create_task(stop.wait())
         broken = asyncio.create_task(pipeline.failed())
         await asyncio.wait({stopped, broken}, return_when=asyncio.FIRST_COMPLETED)
+        watch.cancel()  # or it would call us ready while we drain
         readiness.unready("stopping")
         # New requests are told to try later while those accepted are committed and answered.
         left = await pipeline.drain(settings.drain_s)
