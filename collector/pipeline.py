@@ -290,7 +290,7 @@ class Pipeline:
         await self._commit(writer, requests[middle:], None, Turn())
 
     def _refusal(self, error: StoreRejected) -> RequestError:
-        """What the client of a request that can't be committed should do: give it up, unless we are to blame."""
+        """What its client should do with a request that can't be committed: drop it, unless we are to blame."""
         if isinstance(error, StoreDefect):
             return TryLater("the collector failed on this request; its log tells why", self._retry_after_s)
         return Undecodable("the database refuses a value of this request; see the collector's log")
