@@ -68,7 +68,7 @@ def request(signal: Signal, machine: str, name: str, count: int) -> Sendable:
     keys = tuple(f"{name}/{index}" for index in range(count))
     sender = resource(machine)
     if signal == "metrics":
-        points = [number(20.0 + i, NOON_NS + i * 1_000_000, key=key) for i, key in enumerate(keys)]
+        points = [number(20.0 + i, NOON_NS + i * 1_000_000, 0, {"key": key}) for i, key in enumerate(keys)]
         return Sendable(signal, metrics(gauge(*points), sender=sender).SerializeToString(), keys)
     records = []
     for index, key in enumerate(keys):

@@ -41,7 +41,7 @@ def mortal_cluster(stack_settings: Settings) -> Iterator[tuple[Cluster, str]]:
         server = quick_server(
             Path(directory),
             stack_settings,
-            # No workers, as in the shared server: one that looks at the template would be in the way of copying.
+            # No workers, as in the shared server: one on the template would be in the way of copying it.
             {"shared_buffers": "256MB", "timescaledb.max_background_workers": "0"},
         )
         server.start()

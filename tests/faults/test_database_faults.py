@@ -151,10 +151,11 @@ DO $$ BEGIN
     WHERE usename = 'tally_collector' AND datname = current_database();
 END $$"""
 WRITABLE = """
-SET default_transaction_read_only = off;
+BEGIN READ WRITE;
 DO $$ BEGIN
     EXECUTE format('ALTER DATABASE %I RESET default_transaction_read_only', current_database());
-END $$"""
+END $$;
+COMMIT"""
 NO_RIGHT = "REVOKE INSERT ON telemetry FROM tally_collector"
 RIGHT = "GRANT INSERT ON telemetry TO tally_collector"
 
