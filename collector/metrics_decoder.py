@@ -2,7 +2,7 @@
 
 A plain number point, as every SDK and the OpenTelemetry Collector write it, is
 
-    [0x11 start_time 8 bytes] 0x19 time 8 bytes 0x21 double 8 bytes (0x3a attribute)*
+    [0x11 start_time 8 bytes] 0x19 time 8 bytes (0x21 double | 0x31 integer) 8 bytes (0x3a attribute)*
 
 and its tail of attributes is the same in every request of the same series.  So the numbers are read with one
 ``struct`` call and the tail is looked up among those already translated; a tail is translated, and the point
@@ -39,8 +39,14 @@ from ledger.streams import STREAMS
 _FIELDS: Final = len(STREAMS["telemetry"].columns)
 _NULL: Final = struct.pack(">i", -1)
 _SEQ_LENGTH: Final = struct.pack(">i", 8)
-_WITH_START: Final = struct.Struct("<xQxQxd")
-_WITHOUT_START: Final = struct.Struct("<xQxd")
+_WITH_START: Final = {
+    0x21: struct.Struct("<xQxQxd").unpack_from,
+    0x31: struct.Struct("<xQxQxq").unpack_from,
+}
+_WITHOUT_START: Final = {
+    0x21: struct.Struct("<xQxd").unpack_from,
+    0x31: struct.Struct("<xQxq").unpack_from,
+}
 _EVENT: Final = struct.Struct(">hiq")
 _TIME: Final = struct.Struct(">iq")
 _START_VALUE: Final = struct.Struct(">iqid")
@@ -156,14 +162,14 @@ class MetricsDecoder:
         latest_us = group.arrival.latest_us
         first_us, last_us = latest_us, 0
         event_head, start_value, null_value = _EVENT.pack, _START_VALUE.pack, _NULL_VALUE.pack
-        with_start, without_start = _WITH_START.unpack_from, _WITHOUT_START.unpack_from
+        with_start, without_start = _WITH_START.get, _WITHOUT_START.get
         for data in points.data_points:
             size = len(data)
-            if size >= 27 and data[0] == 0x11 and data[9] == 0x19 and data[18] == 0x21:
-                start, time, value = with_start(data)
+            if size >= 27 and data[0] == 0x11 and data[9] == 0x19 and (read := with_start(data[18])):
+                start, time, sent = read(data)
                 tail = data[27:]
-            elif size >= 18 and data[0] == 0x19 and data[9] == 0x21:
-                time, value = without_start(data)
+            elif size >= 18 and data[0] == 0x19 and (read := without_start(data[9])):
+                time, sent = read(data)
                 start = 0
                 tail = data[18:]
             else:
@@ -173,8 +179,9 @@ class MetricsDecoder:
             attributes = tails.get(tail)
             if attributes is None:
                 attributes = self._translate(tail, group.extras, tails)
-            # value - value is NaN for NaN and for both infinities
-            if attributes is None or not 0 <= event_us <= latest_us or value - value != 0.0:
+            value = float(sent)
+            exact = value == sent and value - value == 0.0  # False too for NaN and both infinities
+            if attributes is None or not exact or not 0 <= event_us <= latest_us:
                 self._any(group, data)
                 continue
             if event_us <= times.get(tail, -1):
