@@ -30,7 +30,7 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 from tally.testing import Cluster, CollectorProcess, OwnCluster
 from tests.check_ledger import check_ledger
 from tests.integration.otlp_servers import EXPORT
-from tests.otlp_requests import NOON_NS, deposit, event, gauge, logs, metrics, number, resource
+from tests.otlp_requests import NOON_NS, Plain, deposit, event, gauge, logs, metrics, number, resource
 
 PROTOBUF = "application/x-protobuf"
 JSON = "application/json"
@@ -289,7 +289,13 @@ def test_delta_and_cumulative_are_both_stored_and_told_apart(
 def test_attribute_values_may_be_empty_bytes_or_nested(
     client: Client, stored: Stored, machine: str, way: Way
 ) -> None:
-    point = number(1.0, empty=None, raw=b"\x00\xff", nested={"a": [1, "x", {"b": None}]}, big=2**60)
+    sent: dict[str, Plain] = {
+        "empty": None,
+        "raw": b"\x00\xff",
+        "nested": {"a": [1, "x", {"b": None}]},
+        "big": 2**60,
+    }
+    point = number(1.0, attributes=sent)
     assert client.send(of(machine, gauge(point)), way).partial_success("metrics").rejected_data_points == 0
     attributes = stored("telemetry", machine)[0]["attributes"]
     assert attributes["empty"] is None

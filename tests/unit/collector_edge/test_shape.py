@@ -26,7 +26,7 @@ def nested(*numbers: int, inside: bytes) -> bytes:
 
 def test_parts_are_counted_down_to_points() -> None:
     # Resource group, resource, scope group, scope, metric, name, unit, gauge, and the points.
-    body = metrics(gauge(*[number(1.5, kind="a")] * 100)).SerializeToString()
+    body = metrics(gauge(*[number(1.5, attributes={"kind": "a"})] * 100)).SerializeToString()
     check_shape("metrics", body, 108)
     with pytest.raises(TooLarge):
         check_shape("metrics", body, 107)
@@ -56,6 +56,11 @@ def test_a_short_request_is_left_to_the_parser() -> None:
         nested(1, 2, 2, inside=b"\x08\x00" * (8 << 20)),
         nested(1, 2, 2, 5, inside=b"\x0a\x00" * (8 << 20)),
         nested(1, 2, 2, 9, inside=b"\x15\0\0\0\0" * (4 << 20)),
+        nested(1, 1, inside=b"\x0a\x00" * (8 << 20)),
+        nested(1, 2, 2, 5, 1, inside=b"\x3a\x00" * (8 << 20)),
+        nested(1, 2, 2, 5, 1, 7, 2, 5, inside=b"\x0a\x00" * (8 << 20)),
+        nested(1, 2, 2, 9, 1, 9, 2, 6, 1, 2, 5, inside=b"\x0a\x00" * (8 << 20)),
+        nested(1, 2, 2, 10, 1, 11, 7, 2, 6, inside=b"\x0a\x00" * (8 << 20)),
     ],
 )
 def test_millions_of_parts_are_refused_at_once(body: bytes) -> None:
@@ -63,6 +68,28 @@ def test_millions_of_parts_are_refused_at_once(body: bytes) -> None:
     with pytest.raises(TooLarge):
         check_shape("metrics", body)
     assert time.process_time() - started < 2
+
+
+def test_attributes_of_a_large_record_are_counted() -> None:
+    body = nested(1, 2, 2, 6, 2, 5, inside=b"\x0a\x00" * (8 << 20))
+    with pytest.raises(TooLarge):
+        check_shape("logs", body)
+
+
+def test_attributes_of_small_records_are_not_counted() -> None:
+    body = nested(1, 2, 2, inside=b"\x32\x00" * 30_000)
+    check_shape("logs", body, 4)
+
+
+def test_endless_nesting_is_undecodable() -> None:
+    value = b""
+    for _ in range(60):
+        value = nested(5, 1, inside=value)
+    value += b"\x0a" + b"\xff\xff\x03" + bytes(65_535)
+    for _ in range(60):
+        value = nested(5, 1, inside=value)
+    with pytest.raises(Undecodable, match="within each other"):
+        check_shape("logs", nested(1, 2, 2, 6, 2, inside=value), 1000)
 
 
 @pytest.mark.parametrize(
