@@ -33,6 +33,12 @@ def _moment(text: str) -> datetime:
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of processes")
+    return int(text)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m audit", description="Check the ledger against itself.")
     commands = parser.add_subparsers(dest="command", required=True)
@@ -61,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     check.add_argument("--until", type=_moment, metavar="TIME", help="only rows before this event time")
     check.add_argument(
-        "--processes", type=int, metavar="N", help="processes to use (default: one a processor)"
+        "--processes", type=_positive, metavar="N", help="processes to use (default: one a processor)"
     )
     check.add_argument(
         "--twin", action="store_true", help="also compute every hash inside PostgreSQL and compare"

@@ -26,9 +26,10 @@ class BreakKind(StrEnum):
 class Break:
     """A place where the ledger contradicts itself.
 
-    ``chain`` is the machine (the model in ``governance``).  ``seq`` to ``last_seq`` are the rows concerned, one
-    or a run of them; None where the break is not about a row.  ``event_time`` is the first row's, as it stands
-    now; None if there is no such row any more.  ``detail`` says what was seen and what follows from it.
+    ``chain`` is the machine (the model in ``governance``).  ``seq`` to ``last_seq`` are the rows concerned,
+    one or a run of them; None where the break is not about a row.  ``event_time`` is the first row's, as it
+    stands now; None if there is no such row any more.  ``detail`` says what was seen and what follows from
+    it.
     """
 
     kind: BreakKind

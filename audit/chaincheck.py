@@ -1,7 +1,7 @@
 """One chain, row by row: what fits, what does not, what is missing at its end.
 
-The careful half of the walk.  ``audit.walk`` handles the rows that fit and asks here about all others.  Pieces
-of evidence are handed on when they are complete: a mismatch waits for the row behind it.
+The careful half of the walk.  ``audit.walk`` handles the rows that fit and asks here about all others.
+Pieces of evidence are handed on when they are complete: a mismatch waits for the row behind it.
 """
 
 from __future__ import annotations
@@ -42,8 +42,9 @@ class Descriptions(Protocol):
 class ChainCheck:
     """How far the check of a chain has come, from row ``first`` up to but not row ``limit``.
 
-    ``hashes`` are those that the next row may build on: one, none after a gap, several where rows of equal seq
-    compete.  ``predecessors``: the hashes of the row before ``first``; None where the chain starts here.
+    ``hashes`` are those that the next row may build on: one, none after a gap, several where rows of equal
+    seq compete.  ``predecessors``: the hashes of the row before ``first``; None where the chain starts
+    here.
     """
 
     def __init__(
@@ -120,7 +121,7 @@ class ChainCheck:
         self.hashes = tuple(dict.fromkeys([main.row_hash, *(row.row_hash for row in fitting)]))
 
     def follower(self, row: SeenRow) -> None:
-        """``row`` stands at ``limit``: another check's row, of use for what it says about the last one here."""
+        """``row`` stands at ``limit``: another check's, of use for what it says about the last one here."""
         at_limit = self.next_seq == self.limit
         self._release(row.follows(self.hashes[0]) if at_limit and self.hashes else None)
         if not at_limit and self.end == self.limit:
@@ -187,7 +188,7 @@ class ChainCheck:
     def _main(
         self, rows: Sequence[SeenRow], fitting: Sequence[SeenRow], following: SeenRow | None
     ) -> SeenRow:
-        """Which of the rows of equal seq is the chain's: the one that the next row, or the head, builds on."""
+        """Which of the rows of equal seq is the chain's: that which the next row, or the head, builds on."""
         if len(rows) == 1:
             return rows[0]
         seq, head = rows[0].seq, self._head
@@ -224,7 +225,7 @@ class ChainCheck:
                 self._note(self._gap)
             self._gap = None
 
-    def _release(self, follower_fits: bool | None) -> None:  # noqa: FBT001  (three answers: yes, no, none)
+    def _release(self, follower_fits: bool | None) -> None:
         if self._pending is not None:
             self._pending.follower_fits = follower_fits
             self._note(self._pending)

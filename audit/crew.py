@@ -1,7 +1,7 @@
 """Processes that share the tasks of a verification.
 
-They end with their work, with an error of any of them, with Ctrl-C, and with the death of the process that started
-them; their queries end with them (``client_connection_check_interval``).
+They end with their work, with an error of any of them, with Ctrl-C, and with the death of the process that
+started them; their queries end with them (``client_connection_check_interval``).
 """
 
 from __future__ import annotations

@@ -1,18 +1,19 @@
 """From evidence to breaks: what happened to the rows that did not fit.
 
-Several pieces of evidence can have one cause.  Two exchanged rows leave four hashes that do not fit; a row whose seq was
-changed leaves a gap and an extra row; a changed row hash leaves two mismatches.  The rules, in their order:
+Several pieces of evidence can have one cause.  Two exchanged rows leave four hashes that do not fit; a row
+whose seq was changed leaves a gap and an extra row; a changed row hash leaves two mismatches.  The rules,
+in their order:
 
-1. A row hash was altered: the row's values give another hash, and the next row (or the head) builds on that one.
-2. A row stands in the wrong place: put where another row is missing or does not fit, with that place's chain and seq,
-   its hash fits.  A SHA-256 that fits is proof, so this needs no guessing.
+1. A row hash was altered: the row's values give another hash, and the next row (or the head) builds on that
+   one.
+2. A row stands in the wrong place: put where another row is missing or does not fit, with that place's
+   chain and seq, its hash fits. A SHA-256 that fits is proof, so this needs no guessing.
 3. A run of rows was renumbered: each fits after its neighbour with another seq, all by the same distance.
 4. What is left of a mismatch is an altered value, of a gap missing rows, of an extra row an inserted one.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -291,7 +292,8 @@ class _Diagnosis:
                     piece.chain,
                     piece.seq,
                     piece.image,
-                    f"from here on rows refer to the sender's description {piece.digest.hex()}, which is not kept",
+                    f"from here on rows refer to the sender's description {piece.digest.hex()}, "
+                    "which is not kept",
                 )
 
     def _explain_misfit(self, piece: Mismatch) -> Iterator[Break]:
@@ -304,7 +306,10 @@ class _Diagnosis:
             return
         if spot in self.hash_altered:
             kind = BreakKind.HASH_ALTERED
-            detail = "its values are intact: what comes next builds on the hash that they give, not on the one stored"
+            detail = (
+                "its values are intact: what comes next builds on the hash that they give, "
+                "not on the one stored"
+            )
         elif spot in self.filled:
             kind = BreakKind.ROW_INSERTED
             detail = "it stands where another row belongs, and belongs nowhere"
@@ -397,7 +402,7 @@ class _Diagnosis:
         return Break(kind, self.stream.name, chain, None, None, None, detail)
 
     def _row(
-        self, kind: BreakKind, chain: str, seq: int, image: bytes, detail: str, last: int | None = None
+        self, kind: BreakKind, chain: str, seq: int, image: bytes, detail: str, *, last: int | None = None
     ) -> Break:
         moment = event_time(self.stream, image)
         return Break(kind, self.stream.name, chain, seq, last or seq, moment, detail)

@@ -1,7 +1,8 @@
 """What walking along a chain meets when something is wrong: facts, not yet conclusions.
 
-A walker sees one row after the other and can only say what does not fit.  What happened (was a value altered, were two
-rows exchanged, did a row come from another machine?) shows when all pieces lie together: ``audit.diagnosis``.
+A walker sees one row after the other and can only say what does not fit.  What happened (was a value
+altered, were two rows exchanged, did a row come from another machine?) shows when all pieces lie together:
+``audit.diagnosis``.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from ledger.chain import link
 
 @dataclass(frozen=True, slots=True)
 class SeenRow:
-    """A row as it was read: where it stands, the image that its hash should cover, the hash that it carries."""
+    """A row as it was read: where it stands, the image that is hashed, the hash that it carries."""
 
     chain: str
     seq: int
@@ -67,8 +68,9 @@ class Mismatch:
 class Gap:
     """No row stands at ``first`` to ``last``.
 
-    ``previous``: the hash of the row before the gap, if there is one.  ``after``: the row behind it, whose own link
-    can't be checked.  ``head_hash``: the head's, where the gap reaches from the last row to the head.
+    ``previous``: the hash of the row before the gap, if there is one.  ``after``: the row behind it, whose
+    own link can't be checked.  ``head_hash``: the head's, where the gap reaches from the last row to the
+    head.
     """
 
     chain: str

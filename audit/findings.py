@@ -1,7 +1,7 @@
 """Keeping what is found within bounds: everything is counted, the first of each kind and chain are named.
 
-Evidence is kept as it is while there is little of it, so that pieces from different processes can be put together.
-When there is much, it is diagnosed where it was met, some hundred neighbouring pieces at a time.
+Evidence is kept as it is while there is little of it, so that pieces from different processes can be put
+together. When there is much, it is diagnosed where it was met, some hundred neighbouring pieces at a time.
 """
 
 from __future__ import annotations

@@ -25,8 +25,8 @@ class StreamFigures:
 class Report:
     """The result of a verification.
 
-    ``as_of``: the database's clock when the snapshot was taken, which everything was read from.  ``breaks`` are named;
-    ``counts`` has all of them in rows, ``unnamed`` those that are not among ``breaks``.
+    ``as_of``: the database's clock when the snapshot was taken, which everything was read from.  ``breaks``
+    are named; ``counts`` has all of them in rows, ``unnamed`` those that are not among ``breaks``.
     """
 
     scope: Scope
@@ -85,7 +85,7 @@ class Report:
         said = []
         if scope.timed:
             said.append(
-                "The rows before each part were not checked: the stored hash of the row before it was taken as given."
+                "The rows before each part were not checked: the hash of the row before was taken as given."
             )
             said.append(
                 "A chain whose rows in the period are all gone is seen only by a check without a period."
@@ -99,8 +99,8 @@ class Report:
         if scope.until is not None:
             said.append("The ends of the chains were not compared with their heads.")
         said.append(
-            "Someone who can write everything can rewrite a chain from some row to its end, with its head, or remove "
-            "a chain with its head: only what was kept elsewhere (checkpoints) shows that."
+            "Someone who can write everything can rewrite a chain from some row to its end, with its head, "
+            "or remove a chain with its head: only what was kept elsewhere (checkpoints) shows that."
         )
         return tuple(said)
 

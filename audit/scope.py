@@ -74,11 +74,10 @@ def _of_stream(reader: LedgerReader, scope: Scope, stream: Stream, processes: in
     if scope.timed:
         yield from _of_period(reader, scope, stream)
         return
-    heads = list(reader.heads(stream.name, one, one)) if one is not None else None
-    total = sum(max(head.seq, 0) for head in heads or reader.heads(stream.name))
+    total = sum(max(head.seq, 0) for head in reader.heads(stream.name, one or "", one))
     target = min(max(total // (processes * _PER_PROCESS), SMALLEST), LARGEST)
     first, end = (START, None) if one is None else (Place(one, START.seq), after_chain(one))
-    lengths = _lengths(reader, stream, heads or reader.heads(stream.name), target)
+    lengths = _lengths(reader, stream, reader.heads(stream.name, one or "", one), target)
     yield from cut(stream.name, first, end, lengths, target)
 
 

@@ -116,12 +116,13 @@ def twin_text(report: TwinReport) -> Group:
         )
     lines = [
         Text.from_markup(
-            f"[bold red]DISAGREED[/]  on {report.disagreeing:,} of {rows:,} rows (verify tells what is broken)"
+            f"[bold red]DISAGREED[/]  on {report.disagreeing:,} of {rows:,} rows (verify tells why)"
         )
     ]
     lines += [
         Text(
-            f"  {one.stream} {one.chain} row {one.seq}: stored {one.stored[:16]}, COPY {one.by_copy[:16]}, SQL {one.by_sql[:16]}"
+            f"  {one.stream} {one.chain} row {one.seq}: stored {one.stored[:16]}, "
+            f"COPY {one.by_copy[:16]}, SQL {one.by_sql[:16]}"
         )
         for one in report.disagreements[:_SHOWN]
     ]

@@ -1,8 +1,8 @@
 """Two implementations, one answer: every row's hash computed by PostgreSQL and by this process.
 
-The SQL twin (``ledger.twin``) builds a row's image from its values with PostgreSQL's send functions; this process hashes the
-binary COPY tuple.  That they agree on every row shows that what is hashed is what the values say, and that
-neither implementation is the only one that can check the ledger.
+The SQL twin (``ledger.twin``) builds a row's image from its values with PostgreSQL's send functions; this
+process hashes the binary COPY tuple.  That they agree on every row shows that what is hashed is what the
+values say, and that neither implementation is the only one that can check the ledger.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Disagreement:
 
 @dataclass(frozen=True, slots=True)
 class TwinReport:
-    """How many rows both computed, by stream, and where they disagree with each other or with the stored hash."""
+    """How many rows both computed, by stream, and where they or the stored hash differ."""
 
     rows: tuple[tuple[str, int], ...]
     disagreements: tuple[Disagreement, ...]
@@ -87,7 +87,8 @@ class _Comparison:
                 previous = seen.row_hash
                 if (chain, seq) != (seen.chain, seen.seq):
                     raise AuditError(
-                        f"{stream.name}: the rows come in another order from SQL at {chain!r} {seq}; run verify first"
+                        f"{stream.name}: SQL gives the rows in another order at {chain!r} {seq}; "
+                        "two have the same seq: verify names them"
                     )
                 if chain == stretch.first.chain and seq < stretch.first.seq:
                     continue

@@ -27,7 +27,7 @@ _ALONE: Final = 100_000
 """Rows below which starting processes takes longer than the work."""
 
 
-def verify(
+def verify(  # noqa: PLR0917  (a scope has as many sides; all but the first are optional)
     url: str,
     streams: Sequence[str] | None = None,
     machine: str | None = None,
@@ -38,9 +38,9 @@ def verify(
 ) -> Report:
     """Verify the ledger at ``url``, or the part that is asked for.
 
-    ``machine`` is a chain: a machine, or a model in ``governance``.  ``since`` and ``until`` (excluded) are aware
-    moments of event time; of each chain the part from its first to its last row in that period is verified.
-    ``processes`` is the number of processes, of the processors that there are by default.
+    ``machine`` is a chain: a machine, or a model in ``governance``.  ``since`` and ``until`` (excluded) are
+    aware moments of event time; of each chain the part from its first to its last row in that period is
+    verified. ``processes`` is the number of processes, of the processors that there are by default.
 
     Raises:
         ledger.errors.UnknownStream: a stream of that name does not exist.
@@ -154,8 +154,8 @@ class _Result:
             hidden = counted - self._rows[stream]
             if hidden:
                 detail = (
-                    f"the table has {counted} rows, its chains {self._rows[stream]}: rows without chain or seq, or "
-                    "an index of the chains that was tampered with (REINDEX it, then verify again)"
+                    f"the table has {counted} rows, its chains {self._rows[stream]}: rows without "
+                    "chain or seq, or an index of the chains that was tampered with (REINDEX it, then verify again)"
                 )
                 found.append(Break(BreakKind.ROW_INSERTED, stream, "", None, None, None, detail))
         return found

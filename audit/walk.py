@@ -1,8 +1,9 @@
 """Walking along the chains of a part of a stream: the fast path, and the way out of it.
 
-Rows come in the order of chain and seq as binary COPY tuples.  In the fast path a row costs a hash, a comparison of its
-last 36 bytes (length word and row_hash) and one of the bytes that hold chain, seq and resource_digest; nothing is
-decoded.  Only when a comparison fails is the row looked at, together with those of equal seq and the next one.
+Rows come in the order of chain and seq as binary COPY tuples.  In the fast path a row costs a hash, a
+comparison of its last 36 bytes (length word and row_hash) and one of the bytes that hold chain, seq and
+resource_digest; nothing is decoded.  Only when a comparison fails is the row looked at, together with those
+of equal seq and the next one.
 
 Memory does not grow with the number of rows, nor with the number of breaks: see ``audit.findings``.
 """
@@ -35,8 +36,8 @@ _EIGHT: Final = (8).to_bytes(4, "big")
 class Stretch:
     """The part of a stream to walk: from ``first`` up to but not ``end`` (None: the stream's end).
 
-    ``rows``: about how many there are.  ``rim``: nobody walks the part before ``first``, so a missing predecessor
-    is reported here.
+    ``rows``: about how many there are.  ``rim``: nobody walks the part before ``first``, so a missing
+    predecessor is reported here.
     """
 
     stream: str
@@ -84,7 +85,7 @@ class Walk:
     evidence; ``progress`` is told how many rows were walked since it was told last.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0917  (what it reads, and whom it tells)
         self,
         stream: Stream,
         stretch: Stretch,
@@ -163,14 +164,14 @@ class Walk:
         name = check.name.encode()
         prefix = len(name).to_bytes(4, "big") + name + _EIGHT
         word, tail, hasher = HASH_FIELD_LENGTH, -_TAIL, sha256
+        last = before = b""  # the row that the fast path took last, and the hash before it
         while row:
-            last = before = b""
             if check.smooth:
                 first = seq = check.next_seq
                 row_hash, digest = check.hashes[0], check.digest
                 stop = min(check.end, first + STRIDE)
                 place = Struct(f">{len(prefix)}sq{len(digest)}s").pack
-                for seq, row in zip(range(first, stop), chained((row,), rows), strict=False):  # noqa: B020, PLW2901
+                for seq, row in zip(range(first, stop), chained((row,), rows), strict=False):  # noqa: B020, PLR1704
                     found = hasher(row_hash + row[:tail]).digest()
                     if not (
                         row.endswith(word + found)
@@ -202,6 +203,7 @@ class Walk:
                 check.advance(check.next_seq - 1, before)
                 self._count(-1)
             row = self._group(check, group, rows)
+            last = before = b""
         return b""
 
     def _group(self, check: ChainCheck, group: list[SeenRow], rows: Iterator[bytes]) -> bytes:

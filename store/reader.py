@@ -1,8 +1,8 @@
 """Reading the ledger for verification: one snapshot, rows exactly as PostgreSQL sends them.
 
-Every reader that opens the same exported snapshot sees the same instant of the database, heads and rows alike,
-while collectors go on writing.  Rows come as their binary COPY tuples, one message each, undecoded: the hashed
-bytes themselves.
+Every reader that opens the same exported snapshot sees the same instant of the database, heads and rows
+alike, while collectors go on writing.  Rows come as their binary COPY tuples, one message each, undecoded:
+the hashed bytes themselves.
 """
 
 from __future__ import annotations

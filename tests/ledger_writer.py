@@ -1,4 +1,6 @@
-"""Writes rows into a ledger as a collector does: encoded, chained, by binary COPY, heads moved in the same transaction."""
+"""Writes rows into a ledger as a collector does: encoded, chained, by binary COPY, heads moved in the same
+transaction.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,7 @@ BEGINNING: Final = datetime(2026, 3, 1, tzinfo=UTC)
 
 
 def sample(stream: Stream, chain: str, number: int) -> dict[str, Value]:
-    """Plausible values of a row, different for every number; every column is set, times are a minute apart."""
+    """Plausible values of a row, others for every number; every column is set, times are a minute apart."""
     moment = BEGINNING + timedelta(minutes=number)
     values: dict[str, Value] = {
         "event_time": moment,
@@ -80,7 +82,8 @@ class LedgerWriter:
             for chain, (seq, row_hash) in moved.items():
                 cursor.execute(
                     "INSERT INTO chain_heads VALUES (%s, %s, %s, %s) "
-                    "ON CONFLICT (stream, chain) DO UPDATE SET seq = excluded.seq, row_hash = excluded.row_hash",
+                    "ON CONFLICT (stream, chain) DO UPDATE "
+                    "SET seq = excluded.seq, row_hash = excluded.row_hash",
                     (stream, chain, seq, row_hash),
                 )
         self._heads.update({(stream, chain): head for chain, head in moved.items()})

@@ -1,7 +1,7 @@
 """What a superuser of the database can do to the ledger, and what its chains show of it.
 
-Each test tampers, sees exactly the tampered rows named, puts the ledger back and sees it verified.  The attacks that
-chains can't see are here too, asserted as such: they are what checkpoints are for.
+Each test tampers, sees exactly the tampered rows named, puts the ledger back and sees it verified.  The
+attacks that chains can't see are here too, asserted as such: they are what checkpoints are for.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from psycopg import errors
 from audit.breaks import BreakKind
 from audit.report import Report
 from audit.verify import verify
+from ledger.rows import Value
 from ledger.streams import STREAMS, Column, Stream
 from tally.testing import Cluster, Database
 from tests.ledger_attacker import Attacker, Found, found
@@ -140,7 +141,11 @@ def test_one_altered_value_of_any_column_names_exactly_its_row(
 
 def test_a_sign_of_zero_and_a_null_for_an_empty_text_are_alterations(database: Database) -> None:
     writer = LedgerWriter(database.admin_url)
-    changes = {"value": (0.0, "'-0'::float8"), "unit": ("", "' '"), "start_time": (None, "event_time")}
+    changes: dict[str, tuple[Value, str]] = {
+        "value": (0.0, "'-0'::float8"),
+        "unit": ("", "' '"),
+        "start_time": (None, "event_time"),
+    }
     for number, (column, (value, _)) in enumerate(changes.items(), start=1):
         row = sample(STREAMS["telemetry"], "rvm-9", number) | {column: value}
         writer.append("telemetry", [row])
@@ -378,8 +383,8 @@ def test_a_new_chain_without_a_head_is_named(attacker: Attacker, auditor: Audito
 def test_a_row_copied_to_a_new_machine_is_named_inserted(attacker: Attacker, auditor: Auditor) -> None:
     names = ", ".join(STREAMS["telemetry"].column_names)
     attacker.run(
-        f"INSERT INTO telemetry SELECT {names.replace('machine_id', chr(39) + 'ghost' + chr(39))} FROM telemetry "
-        "WHERE machine_id = 'rvm-1' AND seq IN (1, 2)"
+        f"INSERT INTO telemetry SELECT {names.replace('machine_id', chr(39) + 'ghost' + chr(39))} "
+        "FROM telemetry WHERE machine_id = 'rvm-1' AND seq IN (1, 2)"
     )
     assert auditor.finds() == [
         (K.ROW_INSERTED, "telemetry", "ghost", 1, 1),
@@ -413,7 +418,9 @@ def test_rows_without_a_seq_are_noticed(own_ledger: Database) -> None:
 
 
 def test_rows_hidden_from_the_chain_index_are_noticed(own_ledger: Database) -> None:
-    """An index that is not ready takes no new rows: whoever reads the table sees them, who reads chains does not."""
+    """An index that is not ready takes no new rows: whoever reads the table sees them, who reads chains does
+    not.
+    """
     ready = (
         "UPDATE pg_index SET indisready = %s WHERE indexrelid::regclass::text LIKE '%%_chunk_events_chain'"
     )
@@ -552,7 +559,7 @@ REFUSED = [
 
 @pytest.mark.parametrize("statement", REFUSED)
 def test_nobody_changes_a_row_or_a_head_not_even_the_owner_or_a_superuser(
-    statement: str, ledger: Database, attacker: Attacker
+    statement: str, ledger: Database
 ) -> None:
     logins = (ledger.owner_url, ledger.collector_url, ledger.audit_url, ledger.grafana_url, ledger.admin_url)
     for url in logins:
