@@ -5,8 +5,8 @@ hex, names are lowerCamelCase only, enums are integers only, unknown fields are 
 ProtoJSON: 64-bit integers as numbers or strings, "NaN" and "Infinity", base64, null for unset.  Driven by the
 descriptors of opentelemetry-proto, so a field that OTLP gains is read as soon as that package is updated.
 
-Strings are carried as bytes (``_MIRROR``): a lone surrogate, which JSON can express and UTF-8 can't, then
-costs its own record, refused downstream as invalid UTF-8, and not the whole request.
+Strings are carried as bytes (``bytes_mirror``): a lone surrogate, which JSON can express and UTF-8 can't,
+then costs its own record, refused downstream as invalid UTF-8, and not the whole request.
 """
 
 from __future__ import annotations
@@ -16,12 +16,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
-from google.protobuf import descriptor_pool, message_factory
-from google.protobuf.descriptor import Descriptor, FieldDescriptor, FileDescriptor
-from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto, FileDescriptorProto
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
+from collector.bytes_mirror import with_strings_as_bytes
 from collector.errors import Undecodable
 from collector.ingest import Signal
 from collector.json_values import Convert, Mismatch, converter, shown
@@ -206,32 +205,8 @@ def _fields(message: Descriptor, known: dict[str, dict[str, _Setter]]) -> _Field
     return fields
 
 
-def _strings_as_bytes(message: DescriptorProto) -> None:
-    for field in message.field:
-        if field.type == FieldDescriptorProto.TYPE_STRING:
-            field.type = FieldDescriptorProto.TYPE_BYTES
-    for inner in message.nested_type:
-        _strings_as_bytes(inner)
-
-
-def _mirror(file: FileDescriptor, pool: descriptor_pool.DescriptorPool) -> None:
-    """Add to ``pool`` the same messages with bytes instead of strings: the same on the wire."""
-    for dependency in file.dependencies:
-        _mirror(dependency, pool)
-    copy = FileDescriptorProto()
-    file.CopyToProto(copy)
-    for message in copy.message_type:
-        _strings_as_bytes(message)
-    pool.Add(copy)
-
-
-_MIRROR: Final = descriptor_pool.DescriptorPool()
-
-
 def _root(request: Descriptor) -> tuple[type[Any], _Fields]:
-    _mirror(request.file, _MIRROR)
-    mirrored = _MIRROR.FindMessageTypeByName(request.full_name)
-    return message_factory.GetMessageClass(mirrored), _fields(request, {})
+    return with_strings_as_bytes(request), _fields(request, {})
 
 
 _ROOTS: Final[Mapping[Signal, tuple[type[Any], _Fields]]] = {
