@@ -18,7 +18,16 @@ fi
 if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
     packages="$packages $("$python" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')"
 fi
-if [ -z "${TALLY_DATABASE_URL:-}" ]; then
+has_timescaledb() { # a PostgreSQL of this machine that tally/embedded/programs.py will find
+    for library in /usr/lib/postgresql/*/lib/timescaledb.so; do [ -e "$library" ] && return; done
+    return 1
+}
+
+if [ -n "${TALLY_DATABASE_URL:-}" ]; then
+    : # a database of one's own: nothing else is needed
+elif has_timescaledb; then
+    [ "$(id -u)" -ne 0 ] || need bwrap bubblewrap # PostgreSQL refuses to run as root
+else
     need bwrap bubblewrap
     need mmdebstrap mmdebstrap
     [ "$(id -u)" -eq 0 ] || need newuidmap uidmap
