@@ -195,7 +195,7 @@ class Fleet:
         return settled
 
 
-def wait_until(condition: Callable[[], _T], within_s: float, what: str) -> _T:
+def wait_until(condition: Callable[[], _T | None], within_s: float, what: str) -> _T:
     """Poll ``condition`` until it is true; returns what it gave."""
     deadline = time.monotonic() + within_s
     while not (value := condition()):
