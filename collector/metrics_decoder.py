@@ -53,6 +53,9 @@ _START_VALUE: Final = struct.Struct(">iqid")
 _NULL_VALUE: Final = struct.Struct(">iid")
 _DOUBLE: Final = struct.Struct(">id")
 
+_CACHED_SERIES: Final = 50_000
+_WATCHED_TIMES: Final = 16
+"""Attribute sets of one series whose last event times are kept from one request to the next."""
 _CACHED_TAIL: Final = 2048
 _CACHE_BYTES: Final = 16 << 20
 _NUMBERS: Final = frozenset({"gauge", "sum"})
@@ -63,31 +66,42 @@ def _field(data: bytes) -> bytes:
     return len(data).to_bytes(4, "big") + data
 
 
-@dataclass(frozen=True, slots=True)
-class _Group:
-    """What the points of one metric of one machine have in common.
+@dataclass(slots=True)
+class _Series:
+    """A metric of one sender, as met before: what its points have in common.
 
-    ``before`` and ``after`` are the fields of a row around the point's own: received_at, chain and the length
-    word of seq; resource_digest, metric, unit and kind.
+    ``after`` are the fields resource_digest, metric, unit and kind; ``tails`` the attributes already
+    translated, ``times`` the last event times (microseconds since 2000-01-01) by attributes.
     """
 
     kind: str
     extras: dict[str, Json]
-    before: bytes
     after: bytes
+    tails: dict[bytes, bytes]
     times: dict[bytes, int]
+
+
+@dataclass(slots=True)
+class _Target:
+    """Where the points of one sender in one request go.
+
+    ``before`` are the fields received_at and chain, and the length word of seq.
+    """
+
+    before: bytes
     arrival: Arrival
     records: Records
     rows: list[Halves]
 
 
 class MetricsDecoder:
-    """Turns metric requests into rows; keeps what it learned of senders and attributes, within bounds."""
+    """Turns metric requests into rows; keeps what it learned of senders and series, within bounds."""
 
     def __init__(self, senders: Senders, limits: Limits, clock_watch: ClockWatch) -> None:
         self._senders = senders
         self._limits = limits
         self._clock_watch = clock_watch
+        self._series: dict[tuple[bytes, bytes, bytes, str, int, bool], _Series] = {}
         self._tails: dict[tuple[str, int, bool], dict[bytes, bytes]] = {}
         self._tail_bytes = 0
 
@@ -98,6 +112,7 @@ class MetricsDecoder:
             Undecodable: the request as a whole can't be read.
         """
         records = Records()
+        received = _TIME.pack(8, arrival.received_us)
         request = open_request("metrics", body)
         for resource in request.resource_metrics:
             for scope in resource.scope_metrics:
@@ -109,61 +124,77 @@ class MetricsDecoder:
                     if count := sum(_point_count(metric) for metric in scope.metrics):
                         records.refuse(refusal, count)
                     continue
+                rows = records.chain("telemetry", sender.machine_id)
+                target = _Target(received + sender.chain_field + _SEQ_LENGTH, arrival, records, rows)
                 for metric in scope.metrics:
-                    self._metric(metric, sender, arrival, records)
+                    self._metric(metric, sender, target)
+                if rows:
+                    records.resources[sender.digest] = sender.content
+                    records.sites[sender.machine_id] = sender.site_id
         return records
 
-    def _metric(self, metric: Any, sender: Sender, arrival: Arrival, records: Records) -> None:
+    def _metric(self, metric: Any, sender: Sender, target: _Target) -> None:
         kind: str | None = metric.WhichOneof("data")
-        try:
-            name, unit = self._name(metric, kind)
-        except Refused as refusal:
-            if count := _point_count(metric):
-                records.refuse(refusal, count)
-            return
         if kind is None:
-            records.warnings.append(f"metric {name[:80]!r} has no data")
+            self._no_data(metric, target.records)
             return
         points = getattr(metric, kind)
         if not points.data_points:
             return
-        records.resources[sender.digest] = sender.content
-        records.sites[sender.machine_id] = sender.site_id
-        group = _Group(
-            kind,
-            _extras(kind, points),
-            before=_TIME.pack(8, arrival.received_us) + sender.chain_field + _SEQ_LENGTH,
-            after=sender.digest_field + _field(name.encode()) + _field(unit.encode()) + _field(kind.encode()),
-            times=self._clock_watch.series(sender.machine_id, name),
-            arrival=arrival,
-            records=records,
-            rows=records.chain("telemetry", sender.machine_id),
-        )
+        key = (sender.digest, metric.name, metric.unit, kind, points.temporality, points.monotonic)
+        series = self._series.get(key)
+        if series is None:
+            try:
+                series = self._new_series(sender, metric, kind, points)
+            except Refused as refusal:
+                target.records.refuse(refusal, len(points.data_points))
+                return
+            if len(self._series) >= _CACHED_SERIES:
+                self._series.clear()
+            self._series[key] = series
+        elif len(series.times) > _WATCHED_TIMES:
+            series.times.clear()
         if kind in _NUMBERS:
-            self._numbers(group, points)
+            self._numbers(series, target, points.data_points)
         else:
             for data in points.data_points:
-                self._any(group, data)
+                self._any(series, target, data)
 
-    def _name(self, metric: Any, kind: str | None) -> tuple[str, str]:
-        """The metric's name and unit, if points of it can become rows."""
+    def _no_data(self, metric: Any, records: Records) -> None:
+        """A metric without data points, or with some of a type that is not OTLP's yet."""
+        try:
+            name = decoded_text(metric.name, "a metric's name", self._limits)
+        except Refused:
+            name = "?"
+        if count := _point_count(metric):
+            what = f"metric {name[:80]!r} is of a type unknown to us"
+            records.refuse(Refused("unknown_metric_type", what), count)
+        else:
+            records.warnings.append(f"metric {name[:80]!r} has no data")
+
+    def _new_series(self, sender: Sender, metric: Any, kind: str, points: Any) -> _Series:
         name = decoded_text(metric.name, "a metric's name", self._limits)
-        if kind is None and _point_count(metric):
-            raise Refused("unknown_metric_type", f"metric {name[:80]!r} is of a type unknown to us")
         if not name:
             raise Refused("metric_name_missing", "a metric has no name")
-        return name, decoded_text(metric.unit, f"the unit of {name}", self._limits)
+        unit = decoded_text(metric.unit, f"the unit of {name}", self._limits)
+        shared = (kind, points.temporality, points.monotonic)
+        return _Series(
+            kind,
+            _extras(kind, points),
+            sender.digest_field + _field(name.encode()) + _field(unit.encode()) + _field(kind.encode()),
+            self._tails.setdefault(shared, {}),
+            {},
+        )
 
-    def _numbers(self, group: _Group, points: Any) -> None:
+    def _numbers(self, series: _Series, target: _Target, points: Any) -> None:
         """The fast way; a point that it can't read goes to ``_any``."""
-        tails = self._tails.setdefault((group.kind, points.temporality, points.monotonic), {})
-        times, before, after = group.times, group.before, group.after
-        append = group.rows.append
-        latest_us = group.arrival.latest_us
+        tails, times, before, after = series.tails, series.times, target.before, series.after
+        append = target.rows.append
+        latest_us = target.arrival.latest_us
         first_us, last_us = latest_us, 0
         event_head, start_value, null_value = _EVENT.pack, _START_VALUE.pack, _NULL_VALUE.pack
         with_start, without_start = _WITH_START.get, _WITHOUT_START.get
-        for data in points.data_points:
+        for data in points:
             size = len(data)
             if size >= 27 and data[0] == 0x11 and data[9] == 0x19 and (read := with_start(data[18])):
                 start, time, sent = read(data)
@@ -173,19 +204,20 @@ class MetricsDecoder:
                 start = 0
                 tail = data[18:]
             else:
-                self._any(group, data)
+                self._any(series, target, data)
                 continue
             event_us = time // 1000 - UNIX_EPOCH_OFFSET_US
             attributes = tails.get(tail)
             if attributes is None:
-                attributes = self._translate(tail, group.extras, tails)
+                attributes = self._translate(tail, series.extras, tails)
             value = float(sent)
             exact = value == sent and value - value == 0.0  # False too for NaN and both infinities
             if attributes is None or not exact or not 0 <= event_us <= latest_us:
-                self._any(group, data)
+                self._any(series, target, data)
                 continue
-            if event_us <= times.get(tail, -1):
-                self._clock_watch.note(times[tail], event_us)
+            last = times.get(tail)
+            if last is not None and event_us <= last:
+                self._clock_watch.note(last, event_us)
             times[tail] = event_us
             if event_us < first_us:  # noqa: PLR1730  (min() would cost a call for every point)
                 first_us = event_us
@@ -196,7 +228,7 @@ class MetricsDecoder:
             else:
                 numbers = null_value(-1, 8, value)
             append((event_head(_FIELDS, 8, event_us) + before, after + numbers + attributes))
-        group.records.on_days("telemetry", first_us, last_us)
+        target.records.on_days("telemetry", first_us, last_us)
 
     def _translate(self, tail: bytes, extras: dict[str, Json], tails: dict[bytes, bytes]) -> bytes | None:
         """The count and attributes fields for a tail that is attributes and nothing else, else None."""
@@ -219,20 +251,21 @@ class MetricsDecoder:
             self._tail_bytes += len(tail) + len(fields)
         return fields
 
-    def _any(self, group: _Group, data: bytes) -> None:
+    def _any(self, series: _Series, target: _Target, data: bytes) -> None:
         try:
-            point = decode_point(group.kind, data, group.extras, self._limits)
-            event_us = group.arrival.event_us(point.time_unix_nano, f"a {group.kind} data point")
+            point = decode_point(series.kind, data, series.extras, self._limits)
+            event_us = target.arrival.event_us(point.time_unix_nano, f"a {series.kind} data point")
         except Refused as refusal:
-            group.records.refuse(refusal)
+            target.records.refuse(refusal)
             return
         if len(point.attributes) <= _CACHED_TAIL:
-            if event_us <= group.times.get(point.attributes, -1):
-                self._clock_watch.note(group.times[point.attributes], event_us)
-            group.times[point.attributes] = event_us
-        group.records.on_days("telemetry", event_us, event_us)
-        before = _EVENT.pack(_FIELDS, 8, event_us) + group.before
-        group.rows.append((before, group.after + _tail_of(point)))
+            last = series.times.get(point.attributes)
+            if last is not None and event_us <= last:
+                self._clock_watch.note(last, event_us)
+            series.times[point.attributes] = event_us
+        target.records.on_days("telemetry", event_us, event_us)
+        before = _EVENT.pack(_FIELDS, 8, event_us) + target.before
+        target.rows.append((before, series.after + _tail_of(point)))
 
 
 def _extras(kind: str, points: Any) -> dict[str, Json]:

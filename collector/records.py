@@ -35,7 +35,7 @@ class Records:
     warnings: list[str] = field(default_factory=list)
 
     def chain(self, stream: str, chain: str) -> list[Halves]:
-        """The list that rows of this chain are appended to."""
+        """The list that rows of this chain are appended to; it may stay empty."""
         return self.rows.setdefault((stream, chain), [])
 
     def on_days(self, stream: str, first_us: int, last_us: int) -> None:

@@ -60,7 +60,7 @@ class Chained:
 
 def chain_keys(requests: Sequence[Request]) -> list[ChainKey]:
     """The chains that the requests add to, in the order in which every writer locks them."""
-    return sorted({key for request in requests for key in request.rows})
+    return sorted({key for request in requests for key, rows in request.rows.items() if rows})
 
 
 def chain_batch(requests: Sequence[Request], heads: Mapping[ChainKey, Head]) -> Chained:
