@@ -19,7 +19,7 @@ from collector.errors import RequestError, Unsupported
 from collector.inflate import inflate_held, recognised
 from collector.ingest import Ingest, Signal
 from collector.message_reader import MessageReader
-from collector.replies import OnRefusal, ignore_refusal, refusal, success
+from collector.replies import OnRefusal, Refusal, ignore_refusal, refusal, success
 from collector.shape import check_shape
 
 Context = grpc.aio.ServicerContext[bytes, bytes]
@@ -60,13 +60,20 @@ class _Exporter:
 
     async def export(self, _: object, context: Context) -> bytes:
         """Answer one call: the serialized response after the commit, or a status that says what to do."""
+        reply = await self._reply(context)
+        if isinstance(reply, Refusal):
+            # gRPC keeps the exception that this raises, and so its frames: they must not have the body.
+            await _abort(context, reply)
+        return reply
+
+    async def _reply(self, context: Context) -> bytes | Refusal:
         try:
             with self.budget.hold() as holding:
                 body = await self._body(context, holding)
                 outcome = await self.ingest.export(self.signal, body)
             return success(self.signal, outcome).SerializeToString()
         except Exception as error:  # noqa: BLE001  (whatever fails, the client must be told to keep its data)
-            await _abort(context, self.signal, error)
+            return refusal(error, transport="grpc", signal=self.signal)
 
     async def _body(self, context: Context, holding: Holding) -> bytes:
         try:
@@ -82,8 +89,7 @@ class _Exporter:
         return body
 
 
-async def _abort(context: Context, signal: str, error: Exception) -> NoReturn:
-    told = refusal(error, transport="grpc", signal=signal)
+async def _abort(context: Context, told: Refusal) -> NoReturn:
     trailers = (("grpc-status-details-bin", told.status.SerializeToString()),)
     await context.abort(told.code, told.status.message, trailers)
 
@@ -92,7 +98,7 @@ def _traces(on_refusal: OnRefusal) -> Callable[[object, Context], Awaitable[byte
     async def export(_: object, context: Context) -> bytes:
         error = Unsupported("this collector takes metrics and logs, not traces")
         on_refusal("traces", error)
-        await _abort(context, "traces", error)
+        await _abort(context, refusal(error, transport="grpc", signal="traces"))
 
     return export
 

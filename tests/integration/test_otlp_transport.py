@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import json
 import socket
 import threading
 import time
+import tracemalloc
 import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -496,6 +498,32 @@ def test_a_stampede_of_large_requests_meets_back_pressure_and_loses_nothing() ->
         assert peak <= 16 * MEBIBYTE
         assert servers.budget.held_bytes == 0
         assert call(servers.grpc_port, "metrics", body) == b""
+
+
+@pytest.mark.parametrize("error", [Undecodable("no"), TryLater("full", 1.0), ZeroDivisionError("a defect")])
+def test_the_body_of_a_refused_request_is_let_go_at_once(error: Exception, logged: list[Any]) -> None:
+    def fail(_signal: Signal, _body: bytes) -> Outcome:
+        raise error
+
+    ingest = RecordingIngest(fail)
+    body = large(4 * MEBIBYTE)
+    gc.disable()
+    tracemalloc.start()
+    try:
+        with OtlpServers(ingest) as servers:
+            before, _ = tracemalloc.get_traced_memory()
+            for _ in range(5):
+                refused(servers.grpc_port, "metrics", body)
+                refused(servers.grpc_port, "metrics", body, compression=grpc.Compression.Gzip)
+                post(servers, "/v1/metrics", body)
+                ingest.got.clear()
+                logged.clear()
+                error.__traceback__ = None
+            after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+        gc.enable()
+    assert after - before < 4 * MEBIBYTE
 
 
 def test_slow_grpc_clients_do_not_hold_up_the_others(servers: OtlpServers) -> None:
