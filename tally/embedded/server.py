@@ -33,7 +33,7 @@ ADMIN: Final = "postgres"
 DATABASE: Final = "tally"
 SERVICE_ROLES: Final = ("tally_collector", "tally_audit", "tally_grafana")
 _POLL_S: Final = 0.02
-_ENDING_S: Final = 3.0
+_ENDING_S: Final = 1.5
 
 
 class Server:
