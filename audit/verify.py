@@ -154,8 +154,9 @@ class _Result:
             hidden = counted - self._rows[stream]
             if hidden:
                 detail = (
-                    f"the table has {counted} rows, its chains {self._rows[stream]}: rows without "
-                    "chain or seq, or an index of the chains that was tampered with (REINDEX it, then verify again)"
+                    f"the table has {counted} rows, its chains {self._rows[stream]}: "
+                    "rows without chain or seq, or an index of the chains that was tampered with "
+                    "(REINDEX it, then verify again)"
                 )
                 found.append(Break(BreakKind.ROW_INSERTED, stream, "", None, None, None, detail))
         return found

@@ -159,7 +159,7 @@ def _chains(count: int) -> Iterator[bytes]:
 def test_any_number_of_breaks_is_counted_in_bounded_memory(
     rows: Callable[[int], Iterator[bytes]], kind: BreakKind, headless: bool
 ) -> None:
-    count = 20_000
+    count = 6_000
     heads = iter(() if headless else [StoredHead("a", 2 * count, genesis(STREAM.name, "a"))])
     tracemalloc.start()
     try:
