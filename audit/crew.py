@@ -20,6 +20,7 @@ from typing import Final, Protocol
 
 from audit.errors import AuditError, WorkerLost
 from audit.examine import Examiner, Outcome, Task
+from ledger.errors import LedgerError
 from store.errors import StoreError
 
 _PATIENCE_S: Final = 5.0
@@ -111,7 +112,7 @@ def _answer(pipe: Connection, worker: SpawnProcess) -> int | Outcome:
         raise WorkerLost(
             f"a process of the audit ended with exit status {worker.exitcode} before its work was done"
         ) from None
-    if isinstance(answer, AuditError | StoreError):
+    if isinstance(answer, AuditError | LedgerError | StoreError):
         raise answer
     assert isinstance(answer, int | Outcome), "a worker sends nothing else"
     return answer
@@ -128,7 +129,7 @@ def _work(pipe: Connection, url: str, snapshot: str) -> None:
                 pipe.send(examiner.examine(pipe.recv(), pipe.send))
     except EOFError:
         return
-    except (AuditError, StoreError) as error:
+    except (AuditError, LedgerError, StoreError) as error:
         pipe.send(error)
     except BrokenPipeError:
         return

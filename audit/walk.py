@@ -20,6 +20,7 @@ from typing import Final
 from audit.chaincheck import ENDLESS, ChainCheck, Descriptions
 from audit.evidence import CHAIN_OFFSET, Evidence, Extra, Odd, SeenRow
 from ledger.chain import HASH_BYTES
+from ledger.errors import DecodingError
 from ledger.rows import HASH_FIELD_LENGTH, split_fields
 from ledger.streams import Stream
 from store.reader import LOWEST_SEQ, Place, StoredHead
@@ -70,8 +71,14 @@ class Stretch:
 
 
 def seen_row(row: bytes) -> SeenRow:
-    """A tuple with its chain, seq, image and hash told apart, whatever the lengths of its fields."""
-    fields, _ = split_fields(row)
+    """A tuple with its chain, seq, image and hash told apart, whatever the lengths of its fields.
+
+    Raises:
+        DecodingError: it is no tuple of a stream; PostgreSQL does not send such.
+    """
+    fields, end = split_fields(row)
+    if end != len(row) or len(fields) < 6:
+        raise DecodingError(f"a tuple of {len(fields)} fields and {len(row)} bytes, {end} of them fields")
     chain, seq, row_hash = fields[2], fields[3], fields[-1]
     tail = 4 if row_hash is None else 4 + len(row_hash)
     position = int.from_bytes(seq or b"", "big", signed=True)

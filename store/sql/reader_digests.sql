@@ -1,4 +1,4 @@
 -- Purpose: which of these descriptions of senders are kept.
--- %(digests)s bytea[]: names of descriptions
+-- digests bytea[]: names of descriptions
 -- Returns: digest of each that is there
 SELECT digest FROM resources WHERE digest = ANY (%(digests)s)

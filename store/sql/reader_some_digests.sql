@@ -1,4 +1,4 @@
 -- Purpose: names of descriptions of senders, at most so many (known before the first row is read).
--- %(most)s bigint
+-- most bigint
 -- Returns: digest
 SELECT digest FROM resources LIMIT %(most)s

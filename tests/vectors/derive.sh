@@ -78,7 +78,7 @@ int mass_mg 74250; int gross_mg 75000; int tare_mg 750; text mass_method weighed
 text attributes '{"deposit.note":"a \"quoted\" word"}'; done_row
 row $OLDER $OLD machine_id "$ZEROS"
 text transaction_id ''; null device_seq; null site_id; null material; int item_count $LOWEST
-int mass_mg -1; null gross_mg; int tare_mg $LONGEST; null mass_method; null lot_id; text attributes '{}'; done_row
+int mass_mg $LONGEST; null gross_mg; null tare_mg; null mass_method; null lot_id; text attributes '{}'; done_row
 
 begin predictions 17 rvm-0001
 row $T1 $T2 machine_id "$SENDER"
@@ -96,7 +96,9 @@ row $T1 $T2 machine_id "$SENDER"
 text event_name machine.status; text site_id 東京; int severity_number 9; text body 'door open — ☠'
 text attributes '{"status":"maintenance"}'; done_row
 row $OLDER $OLDER machine_id "$ZEROS"
-text event_name ''; null site_id; int severity_number -1; text body ''; text attributes '{}'; done_row
+text event_name ''; null site_id; null severity_number; null body; text attributes '{}'; done_row
+row $T1 $OLD machine_id "$ZEROS"
+text event_name e; text site_id ''; int severity_number -1; text body ''; text attributes '{}'; done_row
 
 begin scale_tickets 15 plant-3
 row $T1 $T2 machine_id "$SENDER"
@@ -104,7 +106,8 @@ text ticket_id k-1; text lot_id lot-9; text site_id s-1; text plant Köln; text 
 int mass_mg 120500000; int gross_mg 121000000; int tare_mg 500000
 text attributes '{"composition":{"pet":0.98}}'; done_row
 row $OLD $T1 machine_id "$ZEROS"
-text ticket_id ''; text lot_id ''; null site_id; null plant; null material; int mass_mg 0; null gross_mg; null tare_mg
+text ticket_id ''; text lot_id ''; null site_id; null plant; null material; int mass_mg 0
+null gross_mg; null tare_mg
 text attributes '{}'; done_row
 
 begin reviews 13 rvm-0001
