@@ -102,13 +102,13 @@ def psql(
     login, password = parts(address)
     arguments = ["-X", "-d", login, *(["-c", command] if command is not None else [])]
     own = shutil.which("psql")
-    if own is not None:
+    if settings.database_url is not None and own is not None:
         line = [own, *arguments]
-    else:
+    else:  # the server's own psql: an older one of this machine doesn't know the server's catalogues
         programs = find_programs(settings.cache_dir, lambda what: note("database", what))
         line = programs.command([str(programs.bin_dir / "psql"), *arguments], writable=[Path.cwd()])
-    # The password is in the environment, because other users see command lines.
-    os.execvpe(line[0], line, os.environ | {"PGPASSWORD": password})
+    # The password is in the environment, because other users see command lines; a sandbox has no `less`.
+    os.execvpe(line[0], line, {"PSQL_PAGER": "more"} | os.environ | {"PGPASSWORD": password})
 
 
 def migrate(*, json: Json = False) -> None:

@@ -6,6 +6,7 @@ import psycopg
 import pytest
 
 from store import migrate
+from tally.embedded.databases import create_database, protect_template
 from tally.testing import Database, OwnCluster
 
 
@@ -45,3 +46,13 @@ def test_a_committed_row_outlives_kill_9_of_the_server(own_cluster: OwnCluster) 
     assert one(url, "SELECT answer FROM kept") == 42
     own_cluster.restart()
     assert one(url, "SELECT answer FROM kept") == 42
+
+
+def test_a_template_can_be_copied_although_timescaledb_keeps_a_scheduler_on_it(
+    own_cluster: OwnCluster,
+) -> None:
+    admin = own_cluster.server.url(dbname="postgres")
+    protect_template(admin, "tally")
+    for number in range(5):
+        create_database(admin, f"copy_{number}", "tally")
+    assert migrate.current(own_cluster.server.url(dbname="copy_4")) == migrate.head()
