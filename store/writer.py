@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -50,7 +50,7 @@ _RETRYABLE: Final = (
 )
 """Everything else: a missing right or table too is mended by an operator; clients keep their data so long."""
 _KNOWN_RESOURCES: Final = 100_000
-_TURN_S: Final = 2.0
+_TURN_S: Final = 5.0
 
 
 def no_step(_name: str) -> None:
@@ -66,24 +66,36 @@ class Appended:
 
 
 class Turn:
-    """The order in which batches written at the same time lock their heads.
+    """The order in which batches written at the same time copy their rows and lock their heads.
 
-    Without it a small batch could lock before the larger one that it is chained on.
+    Two copies at once would only take processors from the hashing; and without an order a small batch could
+    lock before the larger one that it is chained on.
     """
 
     def __init__(self, after: Turn | None = None) -> None:
-        self._passed = asyncio.Event()
+        self._copied = asyncio.Event()
+        self._locked = asyncio.Event()
         self._after = after
 
-    async def wait(self) -> None:
+    async def to_copy(self) -> None:
+        """Wait until the batch before has copied its rows, or has failed."""
+        if self._after is not None:
+            await self._after._copied.wait()  # noqa: SLF001  (its own kind)
+
+    async def to_lock(self) -> None:
         """Wait until the batch before has locked its heads, or has failed."""
         if self._after is not None:
-            await self._after._passed.wait()  # noqa: SLF001  (its own kind)
+            await self._after._locked.wait()  # noqa: SLF001
             self._after = None  # or every turn ever taken would stay in memory
+
+    def copied(self) -> None:
+        """Let the next batch copy, while this one commits."""
+        self._copied.set()
 
     def pass_on(self) -> None:
         """Let the next batch lock; it will wait in the database for this one's commit."""
-        self._passed.set()
+        self._copied.set()
+        self._locked.set()
 
 
 class _WrongGuess(Exception):
@@ -126,6 +138,7 @@ class LedgerWriter:
         self._timeout_s = timeout_s
         self._step = step
         self._connection: asyncpg.Connection | None = None
+        self._session: tuple[int, datetime] | None = None
         self._known_resources: set[bytes] = set()
 
     async def append(
@@ -160,19 +173,30 @@ class LedgerWriter:
         self, connection: asyncpg.Connection, requests: Sequence[Request], guess: Chained | None, turn: Turn
     ) -> Appended:
         self._step("transaction to begin")
-        async with connection.transaction():
-            claimed = await connection.fetch(
-                query("claim_requests"), [request.digest for request in requests]
-            )
-            self._step("requests claimed")
-            new = {row["digest"] for row in claimed}
-            duplicates = frozenset(request.digest for request in requests) - new
-            if duplicates and guess is not None:
-                raise _WrongGuess
-            fresh = [request for request in requests if request.digest in new]
-            chained = await self._write(connection, fresh, guess, turn) if fresh else None
-            self._step("transaction to commit")
+        transaction = connection.transaction()
+        await transaction.start()
+        try:
+            appended = await self._claim_and_write(connection, requests, guess, turn)
+        except _WrongGuess:
+            await transaction.rollback()
+            raise
+        # After any other error no ROLLBACK, which might hang as long: the session ends, and that rolls back.
+        self._step("transaction to commit")
+        await transaction.commit()
         self._step("committed")
+        return appended
+
+    async def _claim_and_write(
+        self, connection: asyncpg.Connection, requests: Sequence[Request], guess: Chained | None, turn: Turn
+    ) -> Appended:
+        claimed = await connection.fetch(query("claim_requests"), [request.digest for request in requests])
+        self._step("requests claimed")
+        new = {row["digest"] for row in claimed}
+        duplicates = frozenset(request.digest for request in requests) - new
+        if duplicates and guess is not None:
+            raise _WrongGuess
+        fresh = [request for request in requests if request.digest in new]
+        chained = await self._write(connection, fresh, guess, turn) if fresh else None
         return Appended(chained, duplicates)
 
     async def _write(
@@ -186,8 +210,10 @@ class LedgerWriter:
             await self._copy(connection, chained)
         else:
             chained = guess
+            await self._wait(turn.to_copy())
             await self._copy(connection, chained)
-            await self._wait(turn)
+            turn.copied()
+            await self._wait(turn.to_lock())
             if await self._lock_heads(connection, keys) != chained.before:
                 raise _WrongGuess
             turn.pass_on()
@@ -196,11 +222,11 @@ class LedgerWriter:
         self._step("heads moved")
         return chained
 
-    async def _wait(self, turn: Turn) -> None:
+    async def _wait(self, turn: Coroutine[None, None, None]) -> None:
         """Wait for the turn; but if the batch before waits for us in the database, yield to it."""
         try:
             async with asyncio.timeout(_TURN_S):
-                await turn.wait()
+                await turn
         except TimeoutError:
             raise _WrongGuess from None
 
@@ -277,19 +303,31 @@ class LedgerWriter:
     async def _ready(self) -> AsyncIterator[asyncpg.Connection]:
         """The open connection; whatever goes wrong on it, the next use gets a new one."""
         if self._connection is None or self._connection.is_closed():
-            connection = await asyncpg.connect(
-                self._url, timeout=self._timeout_s, command_timeout=self._timeout_s
-            )
-            # A server's or role's default must not turn "acknowledged" into "perhaps".
-            await connection.execute("SET synchronous_commit = on")
-            self._connection = connection
+            self._connection = await self._connect()
         try:
             yield self._connection
         except BaseException:
-            # Where the transaction stands is unknown.  Ending the connection rolls it back, if it was not
+            # Where the transaction stands is unknown.  Ending the session rolls it back, if it was not
             # committed; the digests tell which.
             await self.close()
             raise
+
+    async def _connect(self) -> asyncpg.Connection:
+        connection = await asyncpg.connect(
+            self._url, timeout=self._timeout_s, command_timeout=self._timeout_s
+        )
+        try:
+            if self._session is not None:
+                # The server may not know yet that its client is gone; what it holds would be in our way.
+                await connection.execute(query("end_session"), *self._session)
+                self._session = None
+            silence = f"{self._timeout_s * 1000:.0f}ms"
+            session = await connection.fetchrow(query("open_session"), silence)
+        except BaseException:
+            connection.terminate()
+            raise
+        self._session = session["pid"], session["backend_start"]
+        return connection
 
 
 async def last_seen(url: str) -> list[tuple[str, str | None, datetime]]:
@@ -299,7 +337,7 @@ async def last_seen(url: str) -> list[tuple[str, str | None, datetime]]:
         StoreUnavailable: the database can't be reached.
     """
     async with _translated():
-        connection = await asyncpg.connect(url, timeout=10)
+        connection = await asyncpg.connect(url, timeout=10, command_timeout=60)
         try:
             rows = await connection.fetch(query("last_seen"))
         finally:
