@@ -203,6 +203,7 @@ class Server:
         deadline = time.monotonic() + timeout_s
         while True:
             if not self.running:
+                self.stop()
                 raise ServiceFailed(f"the database did not start: {self._last_complaint()} (log: {self.log})")
             try:
                 psycopg.connect(self.url(dbname="postgres"), connect_timeout=5).close()

@@ -132,6 +132,7 @@ def test_a_server_that_cannot_start_gives_its_own_reason(stack_settings: Setting
         with pytest.raises(ServiceFailed, match=r"did not start: .*postgresql.conf.*log: "):
             broken.start()
         assert not broken.running
+        assert not broken.socket_dir.exists()
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
