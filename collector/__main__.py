@@ -9,6 +9,7 @@ Exit codes: 0 stopped as asked, 1 a defect, 2 could not start.
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import sys
 
@@ -28,6 +29,9 @@ def main() -> int:
         for problem in error.errors():
             print(f"collector: {problem['loc'][0]}: {problem['msg']}", file=sys.stderr)  # noqa: T201
         return 2
+    # Rows under way are tens of thousands of tuples; at the default of 700 they would be walked all day.
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
     configure_logging(os.environ.get("TALLY_LOG_LEVEL", "INFO"))
     tracer = configure_tracing(settings.otlp_endpoint)
     try:

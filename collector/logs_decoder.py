@@ -12,7 +12,7 @@ from collector.attributes import RESERVED, canonical_attributes, json_value, rec
 from collector.envelope import open_request
 from collector.event_mapping import EVENTS, EventMapping, take_columns
 from collector.limits import Arrival, Limits, checked_text
-from collector.records import Records, Refused
+from collector.records import DAY_US, Records, Refused
 from collector.resources import Sender, Senders
 from ledger.canonical import Json
 from ledger.rows import EPOCH, encode_row
@@ -83,7 +83,7 @@ class LogsDecoder:
         }
         row = encode_row(stream, values)
         records.chain(stream.name, row.chain).append((row.before, row.after))
-        records.on_days(stream.name, event_us, event_us)
+        records.days.add((stream.name, event_us // DAY_US))
         records.resources[sender.digest] = sender.content
         records.sites[sender.machine_id] = sender.site_id
 

@@ -29,7 +29,7 @@ from collector.datapoints import (
 )
 from collector.envelope import count_unknown_points, open_request
 from collector.limits import Arrival, Limits, decoded_text
-from collector.records import Records, Refused
+from collector.records import DAY_US, Records, Refused
 from collector.resources import Sender, Senders
 from ledger.batch import Halves
 from ledger.canonical import Json
@@ -49,10 +49,10 @@ _WITHOUT_START: Final = {
 }
 _EVENT: Final = struct.Struct(">hiq")
 _TIME: Final = struct.Struct(">iq")
-_START_VALUE: Final = struct.Struct(">iqid")
-_NULL_VALUE: Final = struct.Struct(">iid")
 _DOUBLE: Final = struct.Struct(">id")
 
+_EXACT: Final = 2.0**53
+"""Integers up to here are floats too; readings beyond are rare and take the thorough way."""
 _CACHED_SERIES: Final = 50_000
 _WATCHED_TIMES: Final = 16
 """Attribute sets of one series whose last event times are kept from one request to the next."""
@@ -191,16 +191,17 @@ class MetricsDecoder:
         tails, times, before, after = series.tails, series.times, target.before, series.after
         append = target.rows.append
         latest_us = target.arrival.latest_us
-        first_us, last_us = latest_us, 0
-        event_head, start_value, null_value = _EVENT.pack, _START_VALUE.pack, _NULL_VALUE.pack
+        from_us = until_us = 0  # the day that the point before was on, as far as it is believed
+        started, after_start = 0, after + _NULL
+        event_head, value_field = _EVENT.pack, _DOUBLE.pack
         with_start, without_start = _WITH_START.get, _WITHOUT_START.get
         for data in points:
             size = len(data)
             if size >= 27 and data[0] == 0x11 and data[9] == 0x19 and (read := with_start(data[18])):
-                start, time, sent = read(data)
+                start, time, value = read(data)
                 tail = data[27:]
             elif size >= 18 and data[0] == 0x19 and (read := without_start(data[9])):
-                time, sent = read(data)
+                time, value = read(data)
                 start = 0
                 tail = data[18:]
             else:
@@ -210,25 +211,28 @@ class MetricsDecoder:
             attributes = tails.get(tail)
             if attributes is None:
                 attributes = self._translate(tail, series.extras, tails)
-            value = float(sent)
-            exact = value == sent and value - value == 0.0  # False too for NaN and both infinities
-            if attributes is None or not exact or not 0 <= event_us <= latest_us:
+            believed = from_us <= event_us < until_us or 0 <= event_us <= latest_us
+            # False too for NaN, infinities and integers that float8 can't hold
+            exact = -_EXACT <= value <= _EXACT
+            if attributes is None or not believed or not exact:
                 self._any(series, target, data)
                 continue
+            if not from_us <= event_us < until_us:
+                from_us = event_us - event_us % DAY_US
+                until_us = min(from_us + DAY_US, latest_us + 1)
+                target.records.days.add(("telemetry", event_us // DAY_US))
             last = times.get(tail)
             if last is not None and event_us <= last:
                 self._clock_watch.note(last, event_us)
             times[tail] = event_us
-            if event_us < first_us:  # noqa: PLR1730  (min() would cost a call for every point)
-                first_us = event_us
-            if event_us > last_us:  # noqa: PLR1730
-                last_us = event_us
-            if start:
-                numbers = start_value(8, start // 1000 - UNIX_EPOCH_OFFSET_US, 8, value)
-            else:
-                numbers = null_value(-1, 8, value)
-            append((event_head(_FIELDS, 8, event_us) + before, after + numbers + attributes))
-        target.records.on_days("telemetry", first_us, last_us)
+            if start != started:
+                started = start
+                after_start = after + (
+                    _TIME.pack(8, start // 1000 - UNIX_EPOCH_OFFSET_US) if start else _NULL
+                )
+            append(
+                (event_head(_FIELDS, 8, event_us) + before, after_start + value_field(8, value) + attributes)
+            )
 
     def _translate(self, tail: bytes, extras: dict[str, Json], tails: dict[bytes, bytes]) -> bytes | None:
         """The count and attributes fields for a tail that is attributes and nothing else, else None."""
@@ -263,7 +267,7 @@ class MetricsDecoder:
             if last is not None and event_us <= last:
                 self._clock_watch.note(last, event_us)
             series.times[point.attributes] = event_us
-        target.records.on_days("telemetry", event_us, event_us)
+        target.records.days.add(("telemetry", event_us // DAY_US))
         before = _EVENT.pack(_FIELDS, 8, event_us) + target.before
         target.rows.append((before, series.after + _tail_of(point)))
 

@@ -1,10 +1,10 @@
 """Group commit: requests wait together, are chained together and committed together.
 
 Batches are written on two connections.  A batch is chained on the heads that the batch before it will
-leave and copied while that one commits, so that neither PostgreSQL nor the hashing waits for the other;
-the writer locks and compares the heads at the end, so the order of commits is the order of the chains.  If
-a guess was wrong (another collector moved a head, a batch failed), the writer chains again on what it
-finds, and for a while nothing is guessed.
+leave, while that one is copied, and copied while that one commits, so that neither PostgreSQL nor the
+hashing waits for the other; the writer locks and compares the heads at the end, so the order of commits is
+the order of the chains.  If a guess was wrong (another collector moved a head, a batch failed), the writer
+chains again on what it finds, and for a while nothing is guessed.
 
 A request is acknowledged after its commit, never before.  A batch that the database can't take now is kept
 and tried again; meanwhile its clients are told to try later, and their retries join the waiting request,
@@ -34,7 +34,7 @@ _LAST_BACKOFF_S: Final = 5.0
 _DISTRUST_BATCHES: Final = 8
 """Batches that lock first and chain then, after a wrong guess: two collectors on the same machines would
 otherwise copy nearly every batch twice."""
-_OVERLAP_ROWS: Final = 4_000
+_OVERLAP_ROWS: Final = 5_000
 """Fewer rows than this are worth waiting for: one larger transaction costs less than two small ones."""
 _LINGER_S: Final = 0.002
 """What the first request of a small batch waits for others; a commit takes longer than that."""
@@ -82,7 +82,9 @@ class Pipeline:
         self._queued_rows = 0
         self._unsent_rows = 0
         self._changed = asyncio.Event()
-        self._free = list(writers)
+        self._free: asyncio.Queue[Writer] = asyncio.Queue()
+        for writer in writers:
+            self._free.put_nowait(writer)
         self._turn: Turn | None = None
         self._familiar: set[object] = set()
         self._alone = False
@@ -172,11 +174,11 @@ class Pipeline:
                 await asyncio.sleep(_LINGER_S)
             self._changed.clear()
             while requests := self._next_batch():
-                turn = self._turn = Turn(self._turn if self._commits else None)
-                writer = self._free.pop()
                 guess = await self._guess(requests)
                 if guess is None:
                     self._alone = True  # nobody knows yet which heads it will leave
+                writer = await self._free.get()
+                turn = self._turn = Turn(self._turn if self._commits else None)
                 task = asyncio.create_task(
                     self._commit_and_free(writer, requests, guess, turn), name="commit"
                 )
@@ -191,7 +193,7 @@ class Pipeline:
         while that one waits for its turn here.
         """
         overlap = bool(self._commits)
-        if not self._queue or not self._free:
+        if not self._queue:
             return []
         if overlap and (self._alone or not self._expected or self._unsent_rows < _OVERLAP_ROWS):
             return []
@@ -237,7 +239,7 @@ class Pipeline:
         self, writer: Writer, requests: list[Request], guess: Chained | None, turn: Turn
     ) -> None:
         await self._commit(writer, requests, guess, turn)
-        self._free.append(writer)
+        self._free.put_nowait(writer)
         self._alone = False
 
     def _doubt(self) -> None:
@@ -290,7 +292,7 @@ class Pipeline:
         await self._commit(writer, requests[middle:], None, Turn())
 
     def _refusal(self, error: StoreRejected) -> RequestError:
-        """What its client should do with a request that can't be committed: drop it, unless we are to blame."""
+        """What a client should do with a request that can't be committed: drop it, unless we are to blame."""
         if isinstance(error, StoreDefect):
             return TryLater("the collector failed on this request; its log tells why", self._retry_after_s)
         return Undecodable("the database refuses a value of this request; see the collector's log")

@@ -9,7 +9,6 @@ from typing import Final
 from ledger.batch import ChainKey, Halves
 
 DAY_US: Final = 86_400_000_000
-_MOST_DAYS: Final = 400
 EXAMPLES: Final = 3
 """How many refused records a reply describes one by one."""
 
@@ -37,11 +36,6 @@ class Records:
     def chain(self, stream: str, chain: str) -> list[Halves]:
         """The list that rows of this chain are appended to; it may stay empty."""
         return self.rows.setdefault((stream, chain), [])
-
-    def on_days(self, stream: str, first_us: int, last_us: int) -> None:
-        """Rows of this stream have event times from ``first_us`` to ``last_us``."""
-        for day in range(first_us // DAY_US, min(last_us // DAY_US, first_us // DAY_US + _MOST_DAYS) + 1):
-            self.days.add((stream, day))
 
     def refuse(self, refusal: Refused, count: int = 1) -> None:
         """Count ``count`` records refused for the same reason."""

@@ -17,6 +17,7 @@ from collector.errors import RequestError
 from collector.grpc_server import create_grpc_server
 from collector.health import Readiness, health_routes
 from collector.http import create_app
+from collector.http_head import HeadGuard
 from collector.metrics import CollectorMetrics
 from collector.pipeline import Pipeline
 from collector.service import IngestService
@@ -127,6 +128,7 @@ async def _http(app: object, host: str, port: int) -> AsyncIterator[None]:
             app,  # type: ignore[arg-type]  # an ASGI application
             log_config=None,
             access_log=False,
+            http=HeadGuard,
             server_header=False,
             timeout_keep_alive=75,
             timeout_graceful_shutdown=2,

@@ -16,7 +16,7 @@ from tally.bench.bench_stack import BenchStack, generate
 from tally.bench.figures import Figure
 from tally.testing import Database
 
-_RAW_ROWS: Final = 20_000
+_RAW_ROWS: Final = 10_000
 """Rows that raw COPY commits at a time: as many as the collector's largest batch."""
 _UNCHAINED: Final = "tally.bench.unchained"
 
