@@ -93,7 +93,7 @@ def test_under_load_nothing_acknowledged_is_lost_and_nothing_is_there_twice(
     check_ledger(database.audit_url)
 
 
-@pytest.mark.parametrize(("step", "kind"), zip(STEPS, itertools.cycle(SIGNALS), strict=False))
+@pytest.mark.parametrize(("step", "kind"), list(zip(STEPS, itertools.cycle(SIGNALS), strict=False)))
 def test_a_crash_leaves_all_or_nothing_and_the_retry_elsewhere_adds_what_is_missing(
     step: str, kind: Signal, shared_database: Database, survivor: SteppedCollector, stepped: MakeCollector
 ) -> None:
