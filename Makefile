@@ -31,12 +31,12 @@ down: setup ## stop everything that `make up` or `tally up --detach` started
 
 lint: setup ## ruff (lint and format) and mypy --strict
 	@$(BIN)/ruff check .
-	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff format --check $(SOURCES)
 	@$(BIN)/mypy $(SOURCES)
 
 format: setup ## let ruff put the sources in shape
 	@$(BIN)/ruff check --fix .
-	@$(BIN)/ruff format .
+	@$(BIN)/ruff format $(SOURCES)
 
 bench: setup ## measure, print a table, write JSON under var/bench/
 	@$(BIN)/tally bench

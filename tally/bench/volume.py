@@ -46,7 +46,7 @@ def ten_million(stack: BenchStack, *, millions: int, verifications: int) -> list
                 speeds[-1] / speeds[0],
                 "",
                 0.8,
-                detail=f"{millions} million rows backfilled at {statistics.mean(speeds):,.0f} rows/s on average",
+                detail=f"{millions} million rows, {statistics.mean(speeds):,.0f} rows/s on average",
             ),
             Figure(
                 "collector's peak memory", peak_mib, "MiB", 300, "at most", "resident, over that backfill"

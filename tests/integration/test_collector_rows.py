@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import grpc
 import psycopg
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2_grpc import MetricsServiceStub
 
 from tally.testing import Database
 from tests.check_ledger import check_ledger
@@ -19,8 +19,7 @@ def test_a_machine_whose_records_are_all_refused_holds_up_nobody(
     request.MergeFrom(metrics(gauge(number(1.0)), sender=resource("good")))
     running = collector(database)
     with grpc.insecure_channel(running.grpc_endpoint) as channel:
-        export = channel.unary_unary("/opentelemetry.proto.collector.metrics.v1.MetricsService/Export")
-        reply = ExportMetricsServiceResponse.FromString(export(request.SerializeToString(), timeout=10))
+        reply = MetricsServiceStub(channel).Export(request, timeout=10)
     assert reply.partial_success.rejected_data_points == 1
     with psycopg.connect(database.audit_url) as connection:
         machines = connection.execute("SELECT machine_id FROM telemetry").fetchall()
