@@ -38,6 +38,8 @@ _OVERLAP_ROWS: Final = 5_000
 """Fewer rows than this are worth waiting for: one larger transaction costs less than two small ones."""
 _LINGER_S: Final = 0.002
 """What the first request of a small batch waits for others; a commit takes longer than that."""
+_ROW_OVERHEAD_BYTES: Final = 150
+"""What Python keeps of a queued row beside its bytes."""
 _MOST_KEPT: Final = 200_000
 """Chains, senders and days that are remembered; beyond, they are looked up again."""
 
@@ -69,17 +71,21 @@ class Pipeline:
         metrics: CollectorMetrics,
         *,
         max_queue_rows: int,
+        max_queue_bytes: int,
         max_batch_rows: int,
         retry_after_s: float,
     ) -> None:
         self._reader = reader
         self._metrics = metrics
         self._max_queue_rows = max_queue_rows
+        self._max_queue_bytes = max_queue_bytes
         self._max_batch_rows = max_batch_rows
         self._retry_after_s = retry_after_s
         self._waiting: dict[bytes, asyncio.Future[None]] = {}
         self._queue: deque[Request] = deque()
         self._queued_rows = 0
+        self._queued_bytes = 0
+        self._bytes: dict[bytes, int] = {}
         self._unsent_rows = 0
         self._changed = asyncio.Event()
         self._free: asyncio.Queue[Writer] = asyncio.Queue()
@@ -127,11 +133,16 @@ class Pipeline:
             raise TryLater("the collector is stopping", self._retry_after_s)
         if self._queued_rows and self._queued_rows + request.row_count > self._max_queue_rows:
             raise TryLater(f"{self._queued_rows} rows are waiting for the database", self._retry_after_s)
+        size = request.byte_count() + _ROW_OVERHEAD_BYTES * request.row_count
+        if self._queued_rows and self._queued_bytes + size > self._max_queue_bytes:
+            raise TryLater(f"{self._queued_bytes} bytes are waiting for the database", self._retry_after_s)
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         future.add_done_callback(_retrieved)
         self._waiting[request.digest] = future
         self._queue.append(request)
         self._queued_rows += request.row_count
+        self._queued_bytes += size
+        self._bytes[request.digest] = size
         self._unsent_rows += request.row_count
         self._gauges()
         self._changed.set()
@@ -319,6 +330,7 @@ class Pipeline:
 
     def _leave(self, requests: list[Request]) -> None:
         self._queued_rows -= sum(request.row_count for request in requests)
+        self._queued_bytes -= sum(self._bytes.pop(request.digest) for request in requests)
         self._gauges()
 
     def _gauges(self) -> None:

@@ -56,6 +56,7 @@ async def serve(settings: CollectorSettings, *, step: Step = no_step) -> int:
         reader,
         metrics,
         max_queue_rows=settings.max_queue_rows,
+        max_queue_bytes=settings.max_queue_bytes,
         max_batch_rows=settings.max_batch_rows,
         retry_after_s=settings.retry_after_s,
     )

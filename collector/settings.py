@@ -27,6 +27,7 @@ class CollectorSettings(BaseSettings):
         128 * MEBIBYTE, ge=1024, description="bodies of all requests that are not answered yet"
     )
     max_queue_rows: int = Field(100_000, ge=1, description="rows waiting for the database")
+    max_queue_bytes: int = Field(96 * MEBIBYTE, ge=1024, description="what these rows may take of memory")
     max_batch_rows: int = Field(10_000, ge=1, description="rows that one transaction commits")
     reply_within_s: float = Field(
         8.0, gt=0, description="answer 'try later' after this long; under the SDK's 10 s"
