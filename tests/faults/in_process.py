@@ -18,7 +18,14 @@ from tests.faults.clients import Sendable
 class Ingest:
     """Two writers, a pipeline and a service, put together as ``collector.server`` does."""
 
-    def __init__(self, url: str, *, timeout_s: float = 10.0, reply_within_s: float = 10.0) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout_s: float = 10.0,
+        reply_within_s: float = 10.0,
+        max_queue_bytes: int = 96 << 20,
+    ) -> None:
         """``url`` is the collector's login; ``timeout_s`` what a statement may take."""
         self.metrics: Final = CollectorMetrics()
         self.writers: Final = [LedgerWriter(url, timeout_s=timeout_s) for _ in range(3)]
@@ -27,6 +34,7 @@ class Ingest:
             self.writers[2],
             self.metrics,
             max_queue_rows=100_000,
+            max_queue_bytes=max_queue_bytes,
             max_batch_rows=20_000,
             retry_after_s=0.1,
         )

@@ -7,13 +7,16 @@ import time
 
 import psycopg
 import pytest
+from psycopg import sql
 
+from collector.errors import TryLater
 from tally.testing import Database
 from tests.check_ledger import check_ledger
-from tests.faults.clients import request
+from tests.faults.clients import Sendable, request
 from tests.faults.fleet import keys_in_ledger
 from tests.faults.in_process import Ingest
 from tests.faults.proxy import Moment, Proxy
+from tests.otlp_requests import event, logs
 
 TIMEOUT_S = 1.0
 """What a statement may take before its connection is given up."""
@@ -97,3 +100,42 @@ def test_sessions_of_the_collector_are_ended_by_the_server_when_their_client_is_
             "AND datname = current_database() AND state <> 'idle'"
         ).fetchone()
     assert left == (0,)
+
+
+def test_while_the_database_is_away_the_queue_is_bounded_in_bytes_too(database: Database) -> None:
+    """A row may hold 64 KiB of attributes: rows alone are no measure of memory."""
+    large = [large_request(number) for number in range(3)]
+    small = request("metrics", "rvm-1", "small", 10)
+    size = len(large[0].body)
+
+    async def story(url: str) -> None:
+        ingest = Ingest(url, reply_within_s=0.3, max_queue_bytes=2 * size + 200_000)
+        for accepted in large[:2]:
+            with pytest.raises(TryLater, match="not committed within"):
+                await ingest.send(accepted)
+        with pytest.raises(TryLater, match="bytes are waiting for the database"):
+            await ingest.send(large[2])
+        with pytest.raises(TryLater, match="not committed within"):
+            await ingest.send(small)
+        mend()
+        await ingest.deliver([*large, small])
+        await ingest.stop()
+
+    with psycopg.connect(database.admin_url, autocommit=True) as admin:
+        name = sql.Identifier(database.name)
+
+        def mend() -> None:
+            admin.execute(sql.SQL("ALTER DATABASE {} CONNECTION LIMIT -1").format(name))
+
+        admin.execute(sql.SQL("ALTER DATABASE {} CONNECTION LIMIT 0").format(name))
+        asyncio.run(story(database.collector_url))
+    found = keys_in_ledger(database.admin_url)
+    assert found == dict.fromkeys((key for sent in (*large, small) for key in sent.keys), 1)
+    check_ledger(database.audit_url)
+
+
+def large_request(number: int) -> Sendable:
+    """A megabyte in 20 rows."""
+    keys = tuple(f"large {number}/{index}" for index in range(20))
+    records = [event("note", attributes={"key": key, "text": "x" * 50_000}) for key in keys]
+    return Sendable("logs", logs(*records).SerializeToString(), keys)
