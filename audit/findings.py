@@ -16,10 +16,10 @@ from audit.diagnosis import diagnose
 from audit.evidence import Evidence, Undescribed, weight, where
 from ledger.streams import Stream
 
-NAMED_PER_CHAIN: Final = 20
+NAMED_PER_CHAIN: Final = 100
 """Breaks of one kind that are named for a chain; more are counted."""
 NAMED: Final = 2_000
-"""Breaks that are named in all."""
+"""Breaks that are named for a stream."""
 _PIECES: Final = 256
 _BYTES: Final = 4 << 20
 _POOL: Final = 16
@@ -31,6 +31,7 @@ class Named:
 
     breaks: list[Break] = field(default_factory=list)
     counts: Counter[tuple[str, BreakKind]] = field(default_factory=Counter)
+    _per_stream: Counter[str] = field(default_factory=Counter)
     _per_chain: Counter[tuple[str, str, BreakKind]] = field(default_factory=Counter)
 
     def add(self, found: Iterable[Break], counts: Counter[tuple[str, BreakKind]] | None = None) -> None:
@@ -41,7 +42,8 @@ class Named:
             if counts is None:
                 self.counts[one.stream, one.kind] += one.rows
             chain = one.stream, one.chain, one.kind
-            if len(self.breaks) < NAMED and self._per_chain[chain] < NAMED_PER_CHAIN:
+            if self._per_stream[one.stream] < NAMED and self._per_chain[chain] < NAMED_PER_CHAIN:
+                self._per_stream[one.stream] += 1
                 self._per_chain[chain] += 1
                 self.breaks.append(one)
 

@@ -195,20 +195,18 @@ class LedgerReader:
                     size, data = take(0)
                 finished = True
             finally:
-                if not finished:
+                if not finished and connection.status == pq.ConnStatus.OK:
                     connection.get_cancel().cancel()
                     while take(0)[0] > 0:
                         pass
-                result = self._last_result()
-            if result.status != pq.ExecStatus.COMMAND_OK:
-                raise _error_of(result)
+                results = self._results()
+            for result in results:
+                if result.status != pq.ExecStatus.COMMAND_OK:
+                    raise _error_of(result)
 
-    def _last_result(self) -> pq.abc.PGresult:
-        last = self._connection.pgconn.get_result()
-        assert last is not None, "a COPY ends with a result"
-        while (result := self._connection.pgconn.get_result()) is not None:
-            last = result
-        return last
+    def _results(self) -> list[pq.abc.PGresult]:
+        """What is left to know of a statement; the connection takes a new one afterwards."""
+        return list(iter(self._connection.pgconn.get_result, None))
 
     def heads(self, stream: str, first: str = "", last: str | None = None) -> Iterator[StoredHead]:
         """The heads of a stream's chains from ``first`` to ``last`` (None: the end), in order of chain."""
