@@ -12,15 +12,18 @@ from dataclasses import asdict, dataclass
 from typing import Final
 
 from audit.errors import AuditError
+from audit.evidence import CHAIN_OFFSET, SeenRow
 from audit.report import Json
 from audit.scope import Scope, stretches
 from audit.walk import Stretch, seen_row
-from ledger.chain import genesis, link
-from ledger.streams import STREAMS, stream_named
+from ledger.chain import HASH_BYTES, genesis, link
+from ledger.rows import HASH_FIELD_LENGTH
+from ledger.streams import STREAMS, Stream, stream_named
 from store.reader import LedgerReader
 
 _NAMED: Final = 100
 _STRIDE: Final = 10_000
+_TAIL: Final = len(HASH_FIELD_LENGTH) + HASH_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,8 @@ class _Comparison:
         """Compare a stretch; returns its number of rows."""
         stream = STREAMS[stretch.stream]
         rows = 0
-        name, previous = "", b""
+        name: str | None = None
+        previous = place = b""
         pairs = zip(
             python.rows(stream, stretch.read_from, stretch.end),
             twin.twin_rows(stream, stretch.read_from, stretch.end),
@@ -80,31 +84,37 @@ class _Comparison:
         )
         try:
             for row, (chain, seq, recomputed) in pairs:
-                seen = seen_row(row)
-                if seen.chain != name:
-                    name, previous = seen.chain, genesis(stream.name, seen.chain)
-                own = link(previous, seen.image)
-                previous = seen.row_hash
-                if (chain, seq) != (seen.chain, seen.seq):
-                    raise AuditError(
-                        f"{stream.name}: SQL gives the rows in another order at {chain!r} {seq}; "
-                        "two have the same seq: verify names them"
-                    )
-                if chain == stretch.first.chain and seq < stretch.first.seq:
+                if chain != name:
+                    name, previous = chain, genesis(stream.name, chain)
+                    place = len(chain.encode()).to_bytes(4, "big") + chain.encode() + (8).to_bytes(4, "big")
+                outside = chain == stretch.first.chain and seq < stretch.first.seq
+                if row.startswith(place + seq.to_bytes(8, "big", signed=True), CHAIN_OFFSET):
+                    image, row_hash = row[:-_TAIL], row[-HASH_BYTES:]
+                else:
+                    self._check_place(stream, seen_row(row), chain, seq)
+                    image, row_hash = seen_row(row).image, seen_row(row).row_hash
+                own = link(previous, image)
+                previous = row_hash
+                if outside:
                     continue
                 rows += 1
-                if not own == recomputed == seen.row_hash:
-                    self._note(
-                        Disagreement(
-                            stream.name, chain, seq, seen.row_hash.hex(), own.hex(), recomputed.hex()
-                        )
-                    )
+                if not own == recomputed == row_hash:
+                    hashes = row_hash.hex(), own.hex(), recomputed.hex()
+                    self._note(Disagreement(stream.name, chain, seq, *hashes))
                 if rows % _STRIDE == 0:
                     progress(_STRIDE)
         except ValueError as error:
             raise AuditError(f"{stream.name}: SQL and COPY do not give the same number of rows") from error
         progress(rows % _STRIDE)
         return rows
+
+    @staticmethod
+    def _check_place(stream: Stream, seen: SeenRow, chain: str, seq: int) -> None:
+        if (chain, seq) != (seen.chain, seen.seq):
+            raise AuditError(
+                f"{stream.name}: SQL gives the rows in another order at {chain!r} {seq}; "
+                "two have the same seq: verify names them"
+            )
 
     def _note(self, found: Disagreement) -> None:
         self.disagreeing += 1
