@@ -151,8 +151,8 @@ def test_any_sequence_of_sends_and_faults(make_database: Callable[[], Database])
     run_state_machine_as_test(
         lambda: Ledger(make_database()),  # type: ignore[arg-type]  # documented to be any factory
         settings=settings(
-            max_examples=6,
-            stateful_step_count=12,
+            max_examples=5,
+            stateful_step_count=10,
             deadline=None,
             phases=[Phase.generate],  # shrinking would take minutes on a real database
             suppress_health_check=list(HealthCheck),
