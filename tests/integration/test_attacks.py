@@ -322,6 +322,22 @@ def test_chains_cannot_see_a_tail_cut_together_with_its_head(attacker: Attacker,
     assert auditor.report().ok
 
 
+def test_chains_cannot_see_an_old_backup_put_back(own_ledger: Database) -> None:
+    writer = LedgerWriter(own_ledger.admin_url)
+    with Attacker(own_ledger.admin_url) as attacker:
+        writer.fill("transactions", "rvm-5", 20)
+        before = verify(own_ledger.audit_url)
+        attacker.restore()
+        after = verify(own_ledger.audit_url)
+    assert (before.ok, after.ok) == (True, True)
+    assert after.rows == before.rows - 20
+
+
+def test_chains_cannot_see_a_chain_made_up_with_its_head(ledger: Database, auditor: Auditor) -> None:
+    LedgerWriter(ledger.admin_url).fill("transactions", "rvm-made-up", 3)
+    assert auditor.report().ok
+
+
 # Rows added.
 
 
