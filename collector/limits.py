@@ -16,6 +16,9 @@ _OLDEST_US: Final = microseconds(datetime(2000, 1, 1, tzinfo=UTC))
 class Limits:
     """Bounds on one record; over them it is refused, and the rest of its request is not.
 
+    ``decoded_bytes`` bounds a whole request instead: a machine's name and a metric's stand once on the wire
+    and in every row, so a small request could otherwise fill the memory.
+
     The defaults are our choice: an order of magnitude above what OTLP SDKs send by default
     (128 attributes a record), and small enough that one row stays well under a PostgreSQL page chain.
     """
@@ -24,6 +27,7 @@ class Limits:
     attributes_bytes: int = 65_536
     text_bytes: int = 1024
     future_s: float = 86_400.0
+    decoded_bytes: int = 128 << 20
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,8 +33,9 @@ class LogsDecoder:
 
         Raises:
             Undecodable: the request as a whole can't be read.
+            TooLarge: its rows would take too much memory.
         """
-        records = Records()
+        records = Records(room_bytes=self._limits.decoded_bytes)
         for resource in open_request("logs", body).resource_logs:
             for scope in resource.scope_logs:
                 if not scope.log_records:
@@ -82,6 +83,7 @@ class LogsDecoder:
             "attributes": canonical_attributes(attributes, self._limits).decode(),
         }
         row = encode_row(stream, values)
+        records.weigh(len(row.before) + len(row.after))
         records.chain(stream.name, row.chain).append((row.before, row.after))
         records.days.add((stream.name, event_us // DAY_US))
         records.resources[sender.digest] = sender.content

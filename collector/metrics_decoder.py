@@ -53,6 +53,8 @@ _DOUBLE: Final = struct.Struct(">id")
 
 _EXACT: Final = 2.0**53
 """Integers up to here are floats too; readings beyond are rare and take the thorough way."""
+_ROW_OVERHEAD_BYTES: Final = 150
+"""What Python keeps of a row beside its bytes."""
 _CACHED_SERIES: Final = 50_000
 _WATCHED_TIMES: Final = 16
 """Attribute sets of one series whose last event times are kept from one request to the next."""
@@ -110,8 +112,9 @@ class MetricsDecoder:
 
         Raises:
             Undecodable: the request as a whole can't be read.
+            TooLarge: its rows would take too much memory.
         """
-        records = Records()
+        records = Records(room_bytes=self._limits.decoded_bytes)
         received = _TIME.pack(8, arrival.received_us)
         request = open_request("metrics", body)
         for resource in request.resource_metrics:
@@ -154,6 +157,9 @@ class MetricsDecoder:
             self._series[key] = series
         elif len(series.times) > _WATCHED_TIMES:
             series.times.clear()
+        # What the points bring themselves is in the request's size already.
+        shared_bytes = len(target.before) + len(series.after) + _ROW_OVERHEAD_BYTES
+        target.records.weigh(len(points.data_points) * shared_bytes)
         if kind in _NUMBERS:
             self._numbers(series, target, points.data_points)
         else:

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final
 
+from collector.errors import TooLarge
 from ledger.batch import ChainKey, Halves
 
 DAY_US: Final = 86_400_000_000
@@ -32,10 +33,21 @@ class Records:
     refusals: Counter[str] = field(default_factory=Counter)
     examples: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    room_bytes: int = 128 << 20
 
     def chain(self, stream: str, chain: str) -> list[Halves]:
         """The list that rows of this chain are appended to; it may stay empty."""
         return self.rows.setdefault((stream, chain), [])
+
+    def weigh(self, count: int) -> None:
+        """Rows are about to take ``count`` bytes of memory.
+
+        Raises:
+            TooLarge: the request's rows don't fit into what one request may take.
+        """
+        self.room_bytes -= count
+        if self.room_bytes < 0:
+            raise TooLarge("the request's rows take too much memory; send fewer records at a time")
 
     def refuse(self, refusal: Refused, count: int = 1) -> None:
         """Count ``count`` records refused for the same reason."""

@@ -16,7 +16,7 @@ class StoreRejected(StoreError):
 
 
 class StoreDefect(StoreRejected):
-    """This data brings out a defect of ours: whoever has it must keep it and send it again."""
+    """This data brings out a defect, ours or the database's: who has it must keep it and send it again."""
 
 
 class MigrationError(StoreError):

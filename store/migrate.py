@@ -15,6 +15,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import exc
 
 import migrations
@@ -74,7 +75,7 @@ def upgrade(url: str, revision: str = "head") -> None:
             connection.commit()
     except (exc.OperationalError, psycopg.OperationalError) as error:
         raise StoreUnavailable(_first_line(error)) from error
-    except (exc.SQLAlchemyError, psycopg.Error) as error:
+    except (exc.SQLAlchemyError, psycopg.Error, CommandError) as error:
         raise MigrationError(f"migration to {revision} failed: {_first_line(error)}") from error
 
 

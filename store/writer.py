@@ -40,6 +40,8 @@ _REJECTING: Final = (
     asyncpg.ProgramLimitExceededError,
 )
 """Errors that the same data will meet again."""
+_DEFECTS: Final = (asyncpg.PLPGSQLError, asyncpg.InternalServerError)
+"""Errors of somebody's trigger or of PostgreSQL itself, which perhaps one request alone brings out."""
 _RETRYABLE: Final = (
     OSError,
     EOFError,
@@ -111,6 +113,8 @@ async def _translated() -> AsyncIterator[None]:
         raise
     except _REJECTING as error:
         raise StoreRejected(f"{type(error).__name__}: {error}") from error
+    except _DEFECTS as error:
+        raise StoreDefect(f"{type(error).__name__}: {error}") from error
     except _RETRYABLE as error:
         raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
     except _WrongGuess:

@@ -9,6 +9,7 @@ import pytest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.logs.v1.logs_pb2 import SEVERITY_NUMBER_ERROR, LogRecord
 
+from collector.errors import TooLarge
 from tests.otlp_requests import NOON_NS, Plain, deposit, event, logs, resource
 from tests.unit.collector.decoding import decode_logs, rows
 
@@ -184,3 +185,10 @@ def test_a_long_or_structured_body_is_kept_among_the_attributes() -> None:
     first, second = rows(decode_logs(logs(long, structured).SerializeToString()), "events")
     assert (first["body"], first["attributes"]["tally.otlp"]["body"]) == (None, "x" * 2000)
     assert second["attributes"]["tally.otlp"]["body"] == str(2**60)
+
+
+def test_a_small_request_of_logs_whose_rows_would_fill_the_memory_is_refused() -> None:
+    heartbeat = event("machine.heartbeat")
+    request = logs(*[heartbeat] * 70_000, sender=resource("m" * 1024, **{"site.id": "s" * 1024}))
+    with pytest.raises(TooLarge, match="fewer records at a time"):
+        decode_logs(request.SerializeToString())

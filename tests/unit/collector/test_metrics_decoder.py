@@ -15,7 +15,7 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import (
     NumberDataPoint,
 )
 
-from collector.errors import Undecodable
+from collector.errors import TooLarge, Undecodable
 from ledger.canonical import content_digest
 from tests.otlp_requests import NOON_NS, gauge, key_values, metrics, number, resource
 from tests.unit.collector.decoding import ARRIVAL, decode_metrics, metrics_decoder, rows
@@ -217,3 +217,10 @@ def test_repeated_times_and_backward_jumps_are_stored_and_counted() -> None:
     assert records.accepted == len(times)
     watch = decoder._clock_watch
     assert (watch._repeated._value.get(), watch._backward._value.get()) == (1, 1)
+
+
+def test_a_small_request_whose_rows_would_fill_the_memory_is_refused_while_it_is_decoded() -> None:
+    points = [number(1.0) for _ in range(60_000)]
+    request = metrics(gauge(*points, name="n" * 1024), sender=resource("m" * 1024))
+    with pytest.raises(TooLarge, match="fewer records at a time"):
+        decode_metrics(request.SerializeToString())
