@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Final, NamedTuple, Self
 
@@ -125,7 +125,7 @@ class LedgerReader:
         """The database's clock when the snapshot was taken."""
         moment = self._one(sql.SQL("SELECT transaction_timestamp() AS moment"))[0]
         assert isinstance(moment, datetime), "the column is a timestamptz"
-        return moment
+        return moment.astimezone(UTC)
 
     def rows(self, stream: Stream, first: Place, end: Place | None) -> Iterator[bytes]:
         """The binary COPY tuples, field count to row_hash, from ``first`` up to but not ``end``.

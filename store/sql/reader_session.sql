@@ -7,6 +7,7 @@ FROM (VALUES
     ('search_path', 'public'),
     ('row_security', 'off'),
     ('client_encoding', 'UTF8'),
+    ('TimeZone', 'UTC'),
     ('statement_timeout', '0'),
     ('transaction_timeout', '0'),
     ('idle_in_transaction_session_timeout', '0'),

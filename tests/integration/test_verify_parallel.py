@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 
 import psycopg
 import pytest
@@ -250,7 +251,9 @@ def test_what_a_role_is_set_to_does_not_change_what_is_read(database: Database) 
         attacker.run("GRANT USAGE ON SCHEMA forged TO tally_audit")
         attacker.run("GRANT SELECT ON forged.events TO tally_audit")
         attacker.run(f"ALTER ROLE tally_audit IN DATABASE {database.name} SET search_path = forged, public")
+        attacker.run(f"ALTER ROLE tally_audit IN DATABASE {database.name} SET timezone = 'Asia/Kathmandu'")
         attacker.alter("events", "rvm-1", 5, "body", "'forged'")
+    assert verify(database.audit_url).as_of.utcoffset() == timedelta(0)
     assert [one.seq for one in verify(database.audit_url).breaks] == [5]
     with psycopg.connect(database.admin_url, autocommit=True) as connection:
         connection.execute("ALTER TABLE resources ENABLE ROW LEVEL SECURITY")
