@@ -6,6 +6,7 @@ it was sent.  A record whose event name is not in the table is a row of the even
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ from collector.records import Refused
 from ledger.canonical import Json
 from ledger.rows import Value
 
+_DECIMAL: Final = re.compile(r"[+-]?[0-9]{1,30}(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,3})?", re.ASCII)
 MAX_MASS_MG: Final = 10**14
 """100,000 t: no scale weighs more, and sums of a billion such rows still fit in 128 bits."""
 
@@ -60,6 +62,8 @@ def _probability(name: str, sent: Json, _limits: Limits) -> Read:
 def _milligrams(name: str, sent: Json, _limits: Limits) -> Read:
     """Grams to whole milligrams, by the decimal digits that were sent, ties to even."""
     if isinstance(sent, bool) or not isinstance(sent, int | float | str):
+        raise Refused("bad_field", f"{name} must be a number of grams, not {_shown(sent)}")
+    if isinstance(sent, str) and _DECIMAL.fullmatch(sent) is None:
         raise Refused("bad_field", f"{name} must be a number of grams, not {_shown(sent)}")
     try:
         exact = Decimal(str(sent)).scaleb(3)

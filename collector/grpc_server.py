@@ -35,6 +35,7 @@ def _options(max_bytes: int) -> list[tuple[str, int]]:
         ("grpc.max_receive_message_length", max_bytes),
         ("grpc.per_message_decompression", 0),
         ("grpc.so_reuseport", 0),  # a second collector on this port must fail, not share it silently
+        ("grpc.http2.lookahead_bytes", 128 * 1024),  # a batch of an SDK arrives without waiting for us
         ("grpc.http2.bdp_probe", 0),  # else the window before a message is asked for grows to megabytes
         ("grpc.max_concurrent_streams", 256),
         # Machines sit behind home routers that forget idle connections: let them ping, and ping them.

@@ -37,6 +37,8 @@ MAX_JSON_BYTES: Final = 16 << 20
 """Our choice: JSON takes up to 25 times its length as Python objects, and machines send little of it."""
 _JSON_INLINE_BYTES: Final = 16_384
 """Longer JSON takes over a millisecond to convert, so it is converted in a thread, one request at a time."""
+_JSON_TURN_S: Final = 5.0
+"""What a request waits for that; after it, its client is told to try later."""
 
 _ENCODINGS: Final[dict[str, Encoding | None]] = {
     "": None,
@@ -146,8 +148,16 @@ class _Exporter:
             return Converted(body, "")
         if len(body) <= _JSON_INLINE_BYTES:
             return to_protobuf(self.signal, body)
-        async with self.json_turn:
+        try:
+            async with asyncio.timeout(_JSON_TURN_S):
+                await self.json_turn.acquire()
+        except TimeoutError:
+            retry_after_s = self.budget.retry_after_s
+            raise TryLater("other JSON requests are being read; send it again", retry_after_s) from None
+        try:
             return await asyncio.to_thread(to_protobuf, self.signal, body)
+        finally:
+            self.json_turn.release()
 
 
 def create_app(

@@ -12,7 +12,7 @@ from collector.attributes import RESERVED, canonical_attributes, json_value, rec
 from collector.envelope import open_request
 from collector.event_mapping import EVENTS, EventMapping, take_columns
 from collector.limits import Arrival, Limits, checked_text
-from collector.records import DAY_US, Records, Refused
+from collector.records import Records, Refused
 from collector.resources import Sender, Senders
 from ledger.canonical import Json
 from ledger.rows import EPOCH, encode_row
@@ -35,7 +35,7 @@ class LogsDecoder:
             Undecodable: the request as a whole can't be read.
             TooLarge: its rows would take too much memory.
         """
-        records = Records(room_bytes=self._limits.decoded_bytes)
+        records = Records(most_bytes=self._limits.decoded_bytes)
         for resource in open_request("logs", body).resource_logs:
             for scope in resource.scope_logs:
                 if not scope.log_records:
@@ -66,7 +66,7 @@ class LogsDecoder:
         values = take_columns(name, mapping, attributes, self._limits)
         if mapping is _PLAIN:
             values["event_name"] = name
-            values["severity_number"] = record.severity_number or None
+            values["severity_number"] = record.severity_number if _severe(record) else None
             body = record.body.string_value
             if body and len(body.encode()) <= self._limits.text_bytes:
                 values["body"] = checked_text(body, "a log body", self._limits)
@@ -85,7 +85,7 @@ class LogsDecoder:
         row = encode_row(stream, values)
         records.weigh(len(row.before) + len(row.after))
         records.chain(stream.name, row.chain).append((row.before, row.after))
-        records.days.add((stream.name, event_us // DAY_US))
+        records.on_day(stream.name, event_us)
         records.resources[sender.digest] = sender.content
         records.sites[sender.machine_id] = sender.site_id
 
@@ -108,11 +108,18 @@ def _event_us(record: LogRecord, name: str, arrival: Arrival) -> int:
     return arrival.event_us(time, what)
 
 
+def _severe(record: LogRecord) -> bool:
+    """Whether the severity is one that OTLP has; another number is kept among the attributes."""
+    return 1 <= record.severity_number <= 24
+
+
 def _extras(record: LogRecord, *, body_in_column: bool) -> dict[str, Json]:
     """What OTLP keeps of a record outside its attributes and has no column here."""
     extras: dict[str, Json] = {}
     if record.observed_time_unix_nano not in {0, record.time_unix_nano}:
         extras["observed_time_unix_nano"] = str(record.observed_time_unix_nano)
+    if record.severity_number and not _severe(record):
+        extras["severity_number"] = int(record.severity_number)
     if record.severity_text:
         extras["severity_text"] = record.severity_text
     if not body_in_column and record.body.WhichOneof("value") is not None:

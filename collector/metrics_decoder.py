@@ -114,7 +114,7 @@ class MetricsDecoder:
             Undecodable: the request as a whole can't be read.
             TooLarge: its rows would take too much memory.
         """
-        records = Records(room_bytes=self._limits.decoded_bytes)
+        records = Records(most_bytes=self._limits.decoded_bytes)
         received = _TIME.pack(8, arrival.received_us)
         request = open_request("metrics", body)
         for resource in request.resource_metrics:
@@ -226,7 +226,7 @@ class MetricsDecoder:
             if not from_us <= event_us < until_us:
                 from_us = event_us - event_us % DAY_US
                 until_us = min(from_us + DAY_US, latest_us + 1)
-                target.records.days.add(("telemetry", event_us // DAY_US))
+                target.records.on_day("telemetry", event_us)
             last = times.get(tail)
             if last is not None and event_us <= last:
                 self._clock_watch.note(last, event_us)
@@ -273,7 +273,7 @@ class MetricsDecoder:
             if last is not None and event_us <= last:
                 self._clock_watch.note(last, event_us)
             series.times[point.attributes] = event_us
-        target.records.days.add(("telemetry", event_us // DAY_US))
+        target.records.on_day("telemetry", event_us)
         before = _EVENT.pack(_FIELDS, 8, event_us) + target.before
         target.rows.append((before, series.after + _tail_of(point)))
 

@@ -61,8 +61,12 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any] | _Repeated:
     members = dict(pairs)
     if len(members) == len(pairs):
         return members
-    keys = [key for key, _ in pairs]
-    return _Repeated(next(key for key in keys if keys.count(key) > 1))
+    seen: set[str] = set()
+    for key, _ in pairs:
+        if key in seen:
+            return _Repeated(key)
+        seen.add(key)
+    raise AssertionError("fewer members than pairs, and no key twice")
 
 
 def _constant(name: str) -> NoReturn:

@@ -38,8 +38,6 @@ _OVERLAP_ROWS: Final = 5_000
 """Fewer rows than this are worth waiting for: one larger transaction costs less than two small ones."""
 _LINGER_S: Final = 0.002
 """What the first request of a small batch waits for others; a commit takes longer than that."""
-_ROW_OVERHEAD_BYTES: Final = 150
-"""What Python keeps of a queued row beside its bytes."""
 _MOST_KEPT: Final = 200_000
 """Chains, senders and days that are remembered; beyond, they are looked up again."""
 
@@ -85,7 +83,6 @@ class Pipeline:
         self._queue: deque[Request] = deque()
         self._queued_rows = 0
         self._queued_bytes = 0
-        self._bytes: dict[bytes, int] = {}
         self._unsent_rows = 0
         self._changed = asyncio.Event()
         self._free: asyncio.Queue[Writer] = asyncio.Queue()
@@ -133,16 +130,14 @@ class Pipeline:
             raise TryLater("the collector is stopping", self._retry_after_s)
         if self._queued_rows and self._queued_rows + request.row_count > self._max_queue_rows:
             raise TryLater(f"{self._queued_rows} rows are waiting for the database", self._retry_after_s)
-        size = request.byte_count() + _ROW_OVERHEAD_BYTES * request.row_count
-        if self._queued_rows and self._queued_bytes + size > self._max_queue_bytes:
+        if self._queued_rows and self._queued_bytes + request.size_bytes > self._max_queue_bytes:
             raise TryLater(f"{self._queued_bytes} bytes are waiting for the database", self._retry_after_s)
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         future.add_done_callback(_retrieved)
         self._waiting[request.digest] = future
         self._queue.append(request)
         self._queued_rows += request.row_count
-        self._queued_bytes += size
-        self._bytes[request.digest] = size
+        self._queued_bytes += request.size_bytes
         self._unsent_rows += request.row_count
         self._gauges()
         self._changed.set()
@@ -330,7 +325,7 @@ class Pipeline:
 
     def _leave(self, requests: list[Request]) -> None:
         self._queued_rows -= sum(request.row_count for request in requests)
-        self._queued_bytes -= sum(self._bytes.pop(request.digest) for request in requests)
+        self._queued_bytes -= sum(request.size_bytes for request in requests)
         self._gauges()
 
     def _gauges(self) -> None:

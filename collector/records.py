@@ -10,6 +10,8 @@ from collector.errors import TooLarge
 from ledger.batch import ChainKey, Halves
 
 DAY_US: Final = 86_400_000_000
+MOST_DAYS: Final = 400
+"""Days of event time (each stream's its own) in one request: a year of daily readings fits."""
 EXAMPLES: Final = 3
 """How many refused records a reply describes one by one."""
 
@@ -33,11 +35,22 @@ class Records:
     refusals: Counter[str] = field(default_factory=Counter)
     examples: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-    room_bytes: int = 128 << 20
+    most_bytes: int = 128 << 20
+    weight_bytes: int = 0
 
     def chain(self, stream: str, chain: str) -> list[Halves]:
         """The list that rows of this chain are appended to; it may stay empty."""
         return self.rows.setdefault((stream, chain), [])
+
+    def on_day(self, stream: str, event_us: int) -> None:
+        """A row of ``stream`` has this event time (microseconds since 2000-01-01).
+
+        Raises:
+            TooLarge: the request is spread over so many days that it could create a chunk for each row.
+        """
+        self.days.add((stream, event_us // DAY_US))
+        if len(self.days) > MOST_DAYS:
+            raise TooLarge(f"the request is spread over more than {MOST_DAYS} days; send fewer at a time")
 
     def weigh(self, count: int) -> None:
         """Rows are about to take ``count`` bytes of memory.
@@ -45,8 +58,8 @@ class Records:
         Raises:
             TooLarge: the request's rows don't fit into what one request may take.
         """
-        self.room_bytes -= count
-        if self.room_bytes < 0:
+        self.weight_bytes += count
+        if self.weight_bytes > self.most_bytes:
             raise TooLarge("the request's rows take too much memory; send fewer records at a time")
 
     def refuse(self, refusal: Refused, count: int = 1) -> None:

@@ -86,7 +86,13 @@ class IngestService:
         if records.accepted:
             digest = sha256(signal.encode() + b"\n" + body).digest()
             request = Request(
-                digest, records.rows, records.resources, records.accepted, frozenset(records.days)
+                digest,
+                records.rows,
+                records.resources,
+                records.accepted,
+                frozenset(records.days),
+                # What records bring themselves is in the body; what they share was weighed.
+                size_bytes=len(body) + records.weight_bytes,
             )
             # A crash from here to the commit leaves nothing; the client, unanswered, sends again.
             await self._committed(request)

@@ -143,7 +143,7 @@ def _command(name: str, **defaults: object) -> Callable[[Callable[..., None]], C
 def plan(spec: api.FleetSpec, manifest: Manifest = None, json_output: Json = False) -> None:
     """Simulate without sending: manifest and digest of a run.
 
-    Example: python -m generator plan --seed 7 --duration 2d -o manifest.jsonl
+    Example: tally generate plan --seed 7 --duration 2d -o manifest.jsonl
     """
     _finish(api.plan(spec, manifest, progress=_progress(json_output)), _tell_run, json_output)
 
@@ -154,7 +154,7 @@ def realtime(
 ) -> None:
     """Send a fleet through the stock OpenTelemetry exporters in real time.
 
-    Example: python -m generator realtime --duration 10m --machines 5
+    Example: tally generate realtime --duration 10m --machines 5
     """
     report = api.stream(spec, target, manifest, speed=1.0, progress=_progress(json_output))
     _finish(report, _tell_run, json_output)
@@ -172,7 +172,7 @@ def faster(
 ) -> None:
     """Send a fleet through the stock OpenTelemetry exporters faster than real time.
 
-    Example: python -m generator faster --duration 1h --speed 60 --at-least 1 -o manifest.jsonl
+    Example: tally generate faster --duration 1h --speed 60 --at-least 1 -o manifest.jsonl
     """
     report = api.stream(spec, target, manifest, speed=speed, progress=_progress(json_output))
     _finish(report, _tell_run, json_output)
@@ -188,7 +188,7 @@ def backfill(
 ) -> None:
     """Send days or months at full speed: encoded requests over gRPC, each machine's in order.
 
-    Example: python -m generator backfill --duration 30d --start 2026-01-01 -o manifest.jsonl
+    Example: tally generate backfill --duration 30d --start 2026-01-01 -o manifest.jsonl
     """
     if target.protocol != "grpc":
         raise api.SpecError(f"protocol: backfill speaks grpc only, got {target.protocol!r}")
@@ -212,7 +212,7 @@ def replay(
 ) -> None:
     """Replay a CSV column as a gauge: every row, repeated times and backward jumps included.
 
-    Example: python -m generator replay --csv readings.csv --value-column value --machine press-7
+    Example: tally generate replay --csv readings.csv --value-column value --machine press-7
     """
     spec = api.ReplaySpec(
         csv=csv, metric=metric, unit=unit, machine=machine, time_column=time_column, value_column=value_column
@@ -238,7 +238,7 @@ def load(
 ) -> None:
     """Measure: raw OTLP/gRPC metric requests of a given shape; requests/s, points/s and latencies.
 
-    Example: python -m generator load --machines 1 --points 8 --in-flight 64 --duration 30s
+    Example: tally generate load --machines 1 --points 8 --in-flight 64 --duration 30s
     """
     if target.protocol != "grpc":
         raise api.SpecError(f"protocol: load speaks grpc only, got {target.protocol!r}")

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from itertools import chain
 
 from ledger.chain import genesis
 from ledger.rows import COPY_HEADER, COPY_TRAILER, HASH_FIELD_LENGTH
@@ -39,7 +38,8 @@ class Request:
     """What one OTLP request adds, all or nothing.
 
     ``digest`` names the request for exactly-once; ``resources`` maps digest to canonical content; ``days``
-    are the streams and days of event time (since 2000-01-01) that its rows may fall on.
+    are the streams and days of event time (since 2000-01-01) that its rows may fall on; ``size_bytes`` is
+    about what it takes in memory.
     """
 
     digest: bytes
@@ -47,11 +47,7 @@ class Request:
     resources: Mapping[bytes, bytes]
     row_count: int
     days: frozenset[tuple[str, int]] = frozenset()
-
-    def byte_count(self) -> int:
-        """Bytes of its rows and descriptions; takes time proportional to the rows."""
-        rows = chain.from_iterable(chain.from_iterable(self.rows.values()))
-        return sum(map(len, rows)) + sum(map(len, self.resources.values()))
+    size_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,7 @@ _RETRYABLE: Final = (
 """Everything else: a missing right or table too is mended by an operator; clients keep their data so long."""
 _KNOWN_RESOURCES: Final = 100_000
 _TURN_S: Final = 5.0
+_PIECE_BYTES: Final = 4 << 20
 
 
 def no_step(_name: str) -> None:
@@ -125,10 +126,13 @@ async def _translated() -> AsyncIterator[None]:
 
 
 async def _pieces(data: bytes) -> AsyncIterator[bytes]:
-    """A COPY file in pieces that keep the event loop breathing."""
+    """A COPY file, mostly in one piece; that of a huge request in several, since asyncpg copies each."""
+    if len(data) <= _PIECE_BYTES:
+        yield data
+        return
     view = memoryview(data)
-    for start in range(0, len(data), 1 << 18):
-        yield bytes(view[start : start + (1 << 18)])
+    for start in range(0, len(data), _PIECE_BYTES):
+        yield bytes(view[start : start + _PIECE_BYTES])
 
 
 class LedgerWriter:

@@ -51,7 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         status = app(args=arguments, prog_name="tally", standalone_mode=False)
     except TyperException as error:
-        fail(f"{error.format_message()} (see `tally --help`)")
+        if message := error.format_message():  # without arguments the help was shown already
+            fail(f"{message} (see `{_command(error)} --help`)")
         return COULD_NOT_RUN
     except (Abort, KeyboardInterrupt):
         return INTERRUPTED
@@ -63,6 +64,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         fail(_in_words(error))
         return COULD_NOT_RUN
     return status if isinstance(status, int) else GOOD
+
+
+def _command(error: TyperException) -> str:
+    """The command that was mistyped, whose help tells more."""
+    context = getattr(error, "ctx", None)
+    return "tally" if context is None else str(context.command_path)
 
 
 def _in_words(error: Exception) -> str:

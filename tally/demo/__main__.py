@@ -60,7 +60,7 @@ class Story:
 
 def play(story: Story, on: Stage, folder: Path) -> None:
     """The chapters after the stack is up."""
-    with story.chapter("A fleet of 20 machines streams an hour of its life"):
+    with story.chapter("A fleet of 20 machines streams an hour of its life, faster than it passes"):
         _stream(story, on, folder)
     with story.chapter("A real machine's temperature is replayed"):
         _replay(story, on)
@@ -84,7 +84,7 @@ def _stream(story: Story, on: Stage, folder: Path) -> None:
     story.summary["fleet"] = report
     sent = {stream: count for stream, count in report["rows_by_stream"].items() if count}
     for stream, count in sent.items():
-        story.say(f"{count:>8,} {stream}")
+        story.say(f"{count:>8,} rows of {stream}")
     faults = sum(report["faults"].values())
     story.say(f"{faults} faults of {len(report['faults'])} kinds are among them, listed in manifest.jsonl")
     found = rows_by_stream(on.audit_url)
@@ -97,7 +97,10 @@ def _stream(story: Story, on: Stage, folder: Path) -> None:
 def _replay(story: Story, on: Stage) -> None:
     series = _series()
     if series is None:
-        story.say(f"skipped: {_SERIES.name} of the Numenta Anomaly Benchmark is not on this machine")
+        story.say(
+            "skipped: the Numenta Anomaly Benchmark's file is not there; to have it replayed, put it at"
+        )
+        story.say(f"../{_SERIES}, beside the checkout")
         story.summary["replay"] = None
         return
     metric = ("--metric", "hw.temperature", "--unit", "Cel", "--machine", _REPLAYED)
@@ -126,15 +129,15 @@ def _attack(story: Story, on: Stage) -> attack.Target:
     target = attack.choose(on.admin_url)
     before = attack.reported_mg(on.admin_url)
     answer = attack.refused(on.admin_url, target)
-    story.say(f"a plain UPDATE is refused: {answer}")
+    story.say(f"a plain UPDATE does not work: {answer}")
     attack.write(on.admin_url, target, target.forged_mg)
     after = attack.reported_mg(on.admin_url)
     story.say("so the trigger is switched off, one value changed, the trigger switched on again:")
     story.say(
         f"one {target.material} deposit of {target.mass_mg / 1000:,.1f} g "
-        f"now weighs {target.forged_mg / 1000:,.1f} g, and the fleet's figure "
-        f"rises from {before / 1e6:,.2f} to {after / 1e6:,.2f} kg"
+        f"now weighs {target.forged_mg / 1000:,.1f} g;"
     )
+    story.say(f"the mass that the fleet has recycled rises from {before / 1e6:,.2f} to {after / 1e6:,.2f} kg")
     story.summary["attack"] = {
         "stream": "transactions",
         "machine": target.machine,

@@ -48,6 +48,8 @@ BAD_DEPOSITS: dict[str, tuple[dict[str, Plain], str]] = {
     "mass of a planet": ({"mass_g": 1e30}, "mass_out_of_range"),
     "mass as a word": ({"mass_g": "heavy"}, "bad_field"),
     "mass as a huge exponent": ({"mass_g": "1e999999999"}, "bad_field"),
+    "mass with an underscore": ({"mass_g": "1_000"}, "bad_field"),
+    "mass in other digits": ({"mass_g": "١٢"}, "bad_field"),
     "boolean mass": ({"mass_g": True}, "bad_field"),
     "no item": ({"item_count": 0}, "bad_field"),
     "half an item": ({"item_count": 0.5}, "bad_field"),
@@ -192,3 +194,18 @@ def test_a_small_request_of_logs_whose_rows_would_fill_the_memory_is_refused() -
     request = logs(*[heartbeat] * 70_000, sender=resource("m" * 1024, **{"site.id": "s" * 1024}))
     with pytest.raises(TooLarge, match="fewer records at a time"):
         decode_logs(request.SerializeToString())
+
+
+def test_a_severity_that_otlp_does_not_have_is_kept_among_the_attributes() -> None:
+    record = event("machine.error")
+    record.MergeFromString(b"\x10\x63")  # severity_number 99
+    (row,) = rows(decode_logs(logs(record).SerializeToString()), "events")
+    assert row["severity_number"] is None
+    assert row["attributes"]["tally.otlp"]["severity_number"] == 99
+
+
+def test_a_request_spread_over_years_of_days_is_refused() -> None:
+    day_ns = 86_400 * 10**9
+    records = [event("machine.heartbeat", time_ns=NOON_NS - day * day_ns) for day in range(402)]
+    with pytest.raises(TooLarge, match="400 days"):
+        decode_logs(logs(*records).SerializeToString())

@@ -256,3 +256,9 @@ def test_a_lone_surrogate_costs_its_record_alone() -> None:
 
 def test_long_values_are_cut_in_complaints() -> None:
     assert len(complaint(with_point('"asInt":' + json.dumps("x" * 100_000)))) < 250
+
+
+def test_a_repeated_key_among_very_many_is_found_in_one_pass() -> None:
+    keys = ",".join(f'"k{number}":0' for number in range(300_000))
+    with pytest.raises(Undecodable, match="twice"):
+        to_protobuf("logs", f'{{{keys},"z":0,"z":0}}'.encode())
