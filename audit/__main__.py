@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 
 from rich.console import Console
 
-from audit.errors import AuditError
+from audit.errors import AuditError, unforeseen
 from audit.text import report_text, twin_text
 from audit.twin import verify_twin
 from audit.verify import verify
@@ -90,6 +90,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(str(error))
     except KeyboardInterrupt:
         return 130
+    except Exception as error:  # noqa: BLE001  (one line, never a traceback)
+        return _fail(str(unforeseen(error)))
     if options.json:
         result = report.to_json() | ({} if twin is None else {"twin": twin.to_json()})
         sys.stdout.write(json.dumps(result, indent=2) + "\n")

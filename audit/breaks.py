@@ -20,6 +20,7 @@ class BreakKind(StrEnum):
     HEAD_MISSING = "head missing"
     RESOURCE_ALTERED = "resource altered"
     RESOURCE_MISSING = "resource missing"
+    SCHEMA_ALTERED = "schema altered"
 
 
 @dataclass(frozen=True, slots=True)

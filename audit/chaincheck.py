@@ -22,8 +22,9 @@ from audit.evidence import (
     SeenRow,
     Undescribed,
     seq_offset,
+    start_of,
 )
-from ledger.chain import genesis, link
+from ledger.chain import link
 from store.reader import StoredHead
 
 ENDLESS: Final = 2**63
@@ -62,7 +63,7 @@ class ChainCheck:
         self.name = name
         self.next_seq = first
         self.limit = limit
-        self.hashes = (genesis(stream, name),) if predecessors is None else predecessors
+        self.hashes = (start_of(stream, name),) if predecessors is None else predecessors
         self.end = limit if head is None else min(limit, head.seq + 1)
         self.digest = b""
         """Length word and bytes of the resource_digest that rows refer to now; known to be described."""

@@ -9,16 +9,14 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import sys
 import threading
-import traceback
 from collections.abc import Callable, Iterable, Iterator
 from multiprocessing import connection
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from typing import Final, Protocol
 
-from audit.errors import AuditError, WorkerLost
+from audit.errors import AuditError, WorkerLost, unforeseen
 from audit.examine import Examiner, Outcome, Task
 from ledger.errors import LedgerError
 from store.errors import StoreError
@@ -133,9 +131,8 @@ def _work(pipe: Connection, url: str, snapshot: str) -> None:
         pipe.send(error)
     except BrokenPipeError:
         return
-    except Exception:  # noqa: BLE001  (a fault of ours: it is shown, and the parent says which process died)
-        traceback.print_exc(file=sys.stderr)
-        sys.exit(1)
+    except Exception as error:  # noqa: BLE001  (whatever tampering made of the ledger, the parent says it)
+        pipe.send(unforeseen(error))
 
 
 def _end_with_parent() -> None:

@@ -37,6 +37,7 @@ from ledger.chain import link
 from ledger.errors import DecodingError
 from ledger.rows import decode_image
 from ledger.streams import Stream
+from store.reader import NO_SEQ
 
 POOL: Final = 400
 """Rows that are tried in each other's places; more would cost minutes and are reported as they stand."""
@@ -62,7 +63,7 @@ def event_time(stream: Stream, image: bytes) -> datetime | None:
     """A row's event_time; None if the image can't be decoded."""
     try:
         moment = decode_image(stream, image)["event_time"]
-    except DecodingError:
+    except (DecodingError, UnicodeDecodeError):  # a text that is no UTF-8 is no fault of the reader
         return None
     return moment if isinstance(moment, datetime) else None
 
@@ -284,7 +285,7 @@ class _Diagnosis:
                     1 if seq > 0 else None,
                     seq if seq > 0 else None,
                     None,
-                    f"the head says that there are {seq} rows; there is none",
+                    f"the head says {_seq(seq)} of the last row; there is none",
                 )
             case Undescribed():
                 yield self._row(
@@ -388,8 +389,8 @@ class _Diagnosis:
         if piece.renumbered:
             if self.shifted.get((chain, last)) == piece.seq - last:
                 return  # the rows were renumbered, not the head
-            detail = f"it says seq {piece.seq}, but its hash is that of the last row, {last}"
-        elif self.hashes.get((chain, piece.seq)) == piece.row_hash:
+            detail = f"it says {_seq(piece.seq)}, but its hash is that of the last row, {last}"
+        elif (chain, piece.seq) in self.hashes and self.hashes[chain, piece.seq] == piece.row_hash:
             return  # the head is right: the row that belongs there stands elsewhere
         else:
             detail = (
@@ -406,6 +407,10 @@ class _Diagnosis:
     ) -> Break:
         moment = event_time(self.stream, image)
         return Break(kind, self.stream.name, chain, seq, last or seq, moment, detail)
+
+
+def _seq(seq: int) -> str:
+    return "seq NULL (or -1)" if seq == NO_SEQ else f"seq {seq}"
 
 
 def _distances() -> Iterator[int]:

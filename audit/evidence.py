@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ledger.chain import link
+from ledger.chain import genesis, link
+from store.reader import bytes_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +37,17 @@ class SeenRow:
         image = self.renumbered(seq)
         if chain == self.chain:
             return image
-        name = chain.encode()
-        end = CHAIN_OFFSET + 4 + len(self.chain.encode())
+        name = bytes_of(chain)
+        end = CHAIN_OFFSET + 4 + len(bytes_of(self.chain))
         return image[:CHAIN_OFFSET] + len(name).to_bytes(4, "big") + name + image[end:]
+
+
+def start_of(stream: str, chain: str) -> bytes:
+    """The hash that a chain's first row builds on; nothing honest builds on that of a name without UTF-8."""
+    try:
+        return genesis(stream, chain)
+    except UnicodeEncodeError:
+        return b""
 
 
 CHAIN_OFFSET = 26
@@ -47,7 +56,7 @@ CHAIN_OFFSET = 26
 
 def seq_offset(chain: str) -> int:
     """Where the eight bytes of ``seq`` stand in an image of a row of ``chain``."""
-    return CHAIN_OFFSET + 4 + len(chain.encode()) + 4
+    return CHAIN_OFFSET + 4 + len(bytes_of(chain)) + 4
 
 
 @dataclass(slots=True)

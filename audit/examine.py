@@ -122,14 +122,14 @@ class Examiner:
         count = 0
         for digest, content in self._side.resources():
             count += 1
-            actual = sha256(content.encode()).digest()
-            if actual != digest:
+            actual = sha256(content or b"").digest()
+            if digest is None or content is None or actual != digest:
+                name = "" if digest is None else digest.hex()
                 detail = (
-                    f"the sender's description kept under {digest.hex()} is not the one of that digest; "
-                    f"its own is {actual.hex()}"
+                    f"the sender's description kept under {name or 'NULL'} is not the one of that digest; "
+                    + ("it is NULL" if content is None else f"its own is {actual.hex()}")
                 )
-                found = Break(BreakKind.RESOURCE_ALTERED, RESOURCES, digest.hex(), None, None, None, detail)
-                named.add([found])
+                named.add([Break(BreakKind.RESOURCE_ALTERED, RESOURCES, name, None, None, None, detail)])
                 if len(misnamed) < NAMED:
                     misnamed.add(actual)
         return Outcome(task, rows=count, named=named, misnamed=frozenset(misnamed))

@@ -7,10 +7,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from audit.errors import NothingSelected
+from audit.errors import AuditError, NothingSelected
 from audit.walk import Stretch
 from ledger.streams import STREAMS, Stream
-from store.reader import LOWEST_SEQ, START, LedgerReader, Period, Place, StoredHead, after_chain
+from store.reader import (
+    LOWEST_SEQ,
+    START,
+    LedgerReader,
+    Period,
+    Place,
+    StoredHead,
+    after_chain,
+    bytes_of,
+    nameable,
+)
 
 SMALLEST: Final = 20_000
 LARGEST: Final = 500_000
@@ -54,14 +64,25 @@ def stretches(reader: LedgerReader, scope: Scope, processes: int) -> list[Stretc
     """Stretches that together cover the scope, each place once, the largest first.
 
     Raises:
-        NothingSelected: no row and no head is in the scope, though it names a machine.
+        NothingSelected: no row and no head is in the scope, though it names a machine or a period.
     """
+    if scope.timed and not _has_rows(reader, scope):
+        of = "" if scope.machine is None else f" of {scope.machine!r}"
+        raise NothingSelected(f"no rows{of} in that period, so there is nothing to verify")
     found = [stretch for stream in scope.streams for stretch in _of_stream(reader, scope, stream, processes)]
     if scope.machine is not None and not any(_occupied(reader, stretch) for stretch in found):
         where = f" in {scope.streams[0].name}" if len(scope.streams) == 1 else ""
-        when = " in that period" if scope.timed else ""
-        raise NothingSelected(f"no rows of {scope.machine!r}{where}{when}")
+        raise NothingSelected(f"no rows of {scope.machine!r}{where}")
     return sorted(found, key=lambda stretch: stretch.rows, reverse=True)
+
+
+def _has_rows(reader: LedgerReader, scope: Scope) -> bool:
+    """Whether any row has an event time in the period."""
+    return any(
+        True
+        for stream in scope.streams
+        for _ in reader.period(stream, scope.since, scope.until, scope.machine)
+    )
 
 
 def _occupied(reader: LedgerReader, stretch: Stretch) -> bool:
@@ -86,6 +107,8 @@ def _lengths(
 ) -> Iterator[tuple[str, int]]:
     """The chains and how many rows they have; a head that may lie is compared with the last row."""
     for head in heads:
+        if not nameable(head.chain):
+            continue  # no query can start there; its rows fall into a stretch all the same
         length = max(head.seq, 0)
         if length > target:
             length = min(length, max(reader.last_seq(stream, head.chain) or 0, 0))
@@ -127,6 +150,7 @@ def _of_period(reader: LedgerReader, scope: Scope, stream: Stream) -> Iterator[S
     if scope.to_the_end:
         periods = _with_last_rows(reader, scope, stream, periods)
     for chain, first_seq, last_seq in periods:
+        _check_nameable(stream, chain)
         first = first_seq if scope.since is not None and first_seq > 1 else START.seq
         end = after_chain(chain) if scope.to_the_end else Place(chain, last_seq + 1)
         rim = first > 1
@@ -137,12 +161,22 @@ def _of_period(reader: LedgerReader, scope: Scope, stream: Stream) -> Iterator[S
         yield Stretch(stream.name, Place(chain, first), end, max(last_seq - max(first, 1) + 1, 0), rim)
 
 
+def _check_nameable(stream: Stream, chain: str) -> None:
+    if not nameable(chain):
+        shown = bytes_of(chain).decode("utf-8", "backslashreplace")
+        raise AuditError(
+            f"{stream.name} was tampered with: a chain is called {shown}, which is no UTF-8, "
+            "so a period can't be asked for; verify without --since and --until"
+        )
+
+
 def _with_last_rows(
     reader: LedgerReader, scope: Scope, stream: Stream, periods: Iterator[Period]
 ) -> Iterator[Period]:
     period = next(periods, None)
     for head in reader.heads(stream.name, scope.machine or "", scope.machine):
-        while period is not None and period.chain <= head.chain:
+        _check_nameable(stream, head.chain)
+        while period is not None and bytes_of(period.chain) <= bytes_of(head.chain):
             yield period
             met, period = period.chain, next(periods, None)
             if met == head.chain:

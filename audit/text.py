@@ -94,8 +94,7 @@ def _counts(report: Report) -> Table:
 
 def _named(report: Report) -> str:
     names = [one.stream for one in report.streams if one.broken]
-    if any(stream == "resources" for stream, _, _ in report.counts):
-        names.append("resources")
+    names += sorted({stream for stream, _, _ in report.counts} - set(names))
     return ", ".join(names)
 
 

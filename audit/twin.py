@@ -12,14 +12,14 @@ from dataclasses import asdict, dataclass
 from typing import Final
 
 from audit.errors import AuditError
-from audit.evidence import CHAIN_OFFSET, SeenRow
+from audit.evidence import CHAIN_OFFSET, SeenRow, start_of
 from audit.report import Json
 from audit.scope import Scope, stretches
 from audit.walk import Stretch, seen_row
-from ledger.chain import HASH_BYTES, genesis, link
+from ledger.chain import HASH_BYTES, link
 from ledger.rows import HASH_FIELD_LENGTH
 from ledger.streams import STREAMS, Stream, stream_named
-from store.reader import LedgerReader
+from store.reader import LedgerReader, bytes_of
 
 _NAMED: Final = 100
 _STRIDE: Final = 10_000
@@ -85,8 +85,8 @@ class _Comparison:
         try:
             for row, (chain, seq, recomputed) in pairs:
                 if chain != name:
-                    name, previous = chain, genesis(stream.name, chain)
-                    place = len(chain.encode()).to_bytes(4, "big") + chain.encode() + (8).to_bytes(4, "big")
+                    name, previous = chain, start_of(stream.name, chain)
+                    place = len(bytes_of(chain)).to_bytes(4, "big") + bytes_of(chain) + (8).to_bytes(4, "big")
                 outside = chain == stretch.first.chain and seq < stretch.first.seq
                 if row.startswith(place + seq.to_bytes(8, "big", signed=True), CHAIN_OFFSET):
                     image, row_hash = row[:-_TAIL], row[-HASH_BYTES:]

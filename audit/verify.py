@@ -6,19 +6,23 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
 from audit.breaks import Break, BreakKind
 from audit.crew import Alone, Crew, Processes
-from audit.errors import AuditError
+from audit.errors import AuditError, unforeseen
 from audit.examine import CheckResources, CountRows, Outcome, Task
 from audit.findings import Verdict
 from audit.report import Report, StreamFigures
+from audit.schema_check import check_schema
 from audit.scope import Scope, stretches
 from audit.walk import Stretch
+from ledger.errors import LedgerError
 from ledger.streams import STREAMS, stream_named
-from store.reader import LedgerReader
+from store.errors import StoreError
+from store.reader import LedgerReader, bytes_of
 
 Progress = Callable[[int, int], None]
 """Told of rows done and rows in all, a few times a second."""
@@ -44,7 +48,7 @@ def verify(  # noqa: PLR0917  (a scope has as many sides; all but the first are 
 
     Raises:
         ledger.errors.UnknownStream: a stream of that name does not exist.
-        AuditError: nothing matches, or a process was lost.
+        AuditError: nothing matches, a process was lost, or something that nobody foresaw stopped it.
         store.errors.StoreError: the database can't be read.
     """
     scope = Scope(
@@ -54,9 +58,44 @@ def verify(  # noqa: PLR0917  (a scope has as many sides; all but the first are 
         until,
     )
     _check(scope)
+    heard = None if progress is None else _Heard(progress)
+    try:
+        return _verified(url, scope, processes, heard)
+    except (AuditError, StoreError, LedgerError):
+        raise
+    except Exception as error:
+        if heard is not None and heard.failed is error:
+            raise  # the caller's own
+        raise unforeseen(error) from error
+
+
+class _Heard:
+    """The caller's ``progress``, and the error that it raised, if it did."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self.failed: Exception | None = None
+
+    def __call__(self, done: int, total: int) -> None:
+        try:
+            self._progress(done, total)
+        except Exception as error:
+            self.failed = error
+            raise
+
+
+def _verified(url: str, scope: Scope, processes: int | None, progress: Progress | None) -> Report:
     started = time.perf_counter()
     count = processes or len(os.sched_getaffinity(0))
     with LedgerReader(url) as reader:
+        result = _Result(scope, progress)
+        schema = check_schema(reader, scope.streams)
+        result.add_breaks(schema.breaks)
+        if len(schema.readable) < len(scope.streams):
+            # What can't be trusted to be the table is not read: its rows would say what its author likes.
+            scope = replace(scope, streams=tuple(one for one in scope.streams if one.name in schema.readable))
+        if not scope.streams:
+            return result.report(reader.snapshot_time(), time.perf_counter() - started, 1)
         parts = stretches(reader, scope, count)
         total = sum(part.rows for part in parts)
         tasks: list[Task] = [*parts, CheckResources()]
@@ -68,7 +107,7 @@ def verify(  # noqa: PLR0917  (a scope has as many sides; all but the first are 
             crew = Processes(url, snapshot, count)
         else:
             count = 1
-        result = _Result(scope, total, progress)
+        result.total = total
         for outcome in crew.outcomes(tasks, result.walked):
             result.add(outcome)
         if scope.whole_streams:
@@ -84,12 +123,21 @@ def _check(scope: Scope) -> None:
         raise AuditError(f"the period from {scope.since} to {scope.until} is empty")
 
 
+def _printable(found: Break) -> Break:
+    """With the bytes of a name that are no UTF-8 written out in hexadecimal."""
+    return replace(found, stream=_shown(found.stream), chain=_shown(found.chain), detail=_shown(found.detail))
+
+
+def _shown(text: str) -> str:
+    return bytes_of(text).decode("utf-8", "backslashreplace")
+
+
 class _Result:
     """Everything that tasks gave so far."""
 
-    def __init__(self, scope: Scope, total: int, progress: Progress | None) -> None:
+    def __init__(self, scope: Scope, progress: Progress | None) -> None:
         self._scope = scope
-        self._total = total
+        self.total = 0
         self._progress = progress
         self._done = 0
         self._verdict = Verdict(scope.streams)
@@ -102,7 +150,7 @@ class _Result:
     def walked(self, rows: int) -> None:
         self._done += rows
         if self._progress is not None:
-            self._progress(self._done, max(self._total, self._done))
+            self._progress(self._done, max(self.total, self._done))
 
     def add(self, outcome: Outcome) -> None:
         match outcome.task:
@@ -119,11 +167,18 @@ class _Result:
         if outcome.named is not None:
             self._verdict.add_named(outcome.named)
 
-    def add_foreign(self, heads: Iterable[tuple[str, str, int]]) -> None:
+    def add_foreign(self, heads: Iterable[tuple[str | None, str | None, int]]) -> None:
         """Heads of streams that do not exist are heads whose stream was altered, or made up."""
         for stream, chain, seq in heads:
             detail = f"no stream is called {stream!r}, though this head says that row {seq} is its last"
-            self._verdict.add_breaks([Break(BreakKind.HEAD_ALTERED, stream, chain, None, None, None, detail)])
+            if stream is None or chain is None:
+                detail = f"a head of seq {seq} has NULL for its stream or chain, which no collector writes"
+            where = "NULL" if stream is None else stream, "NULL" if chain is None else chain
+            self.add_breaks([Break(BreakKind.HEAD_ALTERED, *where, None, None, None, detail)])
+
+    def add_breaks(self, breaks: Iterable[Break]) -> None:
+        """Breaks that were found otherwise than by walking."""
+        self._verdict.add_breaks(breaks)
 
     def report(self, as_of: datetime, seconds: float, processes: int) -> Report:
         self._verdict.add_breaks(self._unreached())
@@ -143,8 +198,8 @@ class _Result:
                 for stream in self._scope.streams
             ),
             resources=self._resources,
-            breaks=tuple(named.breaks),
-            counts=tuple((stream, kind, rows) for (stream, kind), rows in named.counts.items()),
+            breaks=tuple(map(_printable, named.breaks)),
+            counts=tuple((_shown(stream), kind, rows) for (stream, kind), rows in named.counts.items()),
         )
 
     def _unreached(self) -> list[Break]:

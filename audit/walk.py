@@ -23,7 +23,7 @@ from ledger.chain import HASH_BYTES
 from ledger.errors import DecodingError
 from ledger.rows import HASH_FIELD_LENGTH, split_fields
 from ledger.streams import Stream
-from store.reader import LOWEST_SEQ, Place, StoredHead
+from store.reader import LOWEST_SEQ, Place, StoredHead, bytes_of, text_of
 
 STRIDE: Final = 20_000
 """Rows between two reports of progress: some 25 ms."""
@@ -82,7 +82,7 @@ def seen_row(row: bytes) -> SeenRow:
     chain, seq, row_hash = fields[2], fields[3], fields[-1]
     tail = 4 if row_hash is None else 4 + len(row_hash)
     position = int.from_bytes(seq or b"", "big", signed=True)
-    return SeenRow((chain or b"").decode(), position, row[:-tail], row_hash or b"")
+    return SeenRow(text_of(chain or b""), position, row[:-tail], row_hash or b"")
 
 
 class Walk:
@@ -129,7 +129,7 @@ class Walk:
         self._count(0, flush=True)
 
     def _heads_without_rows(self, before: str | None) -> None:
-        while self._head is not None and (before is None or self._head.chain < before):
+        while self._head is not None and (before is None or bytes_of(self._head.chain) < bytes_of(before)):
             self._check(self._head.chain, self._head, ()).finish()
             self._head = next(self._heads, None)
 
@@ -168,7 +168,7 @@ class Walk:
 
     def _along(self, check: ChainCheck, row: bytes, rows: Iterator[bytes]) -> bytes:
         """Walk one chain; return the first row of the next one, or nothing."""
-        name = check.name.encode()
+        name = bytes_of(check.name)
         prefix = len(name).to_bytes(4, "big") + name + _EIGHT
         word, tail, hasher = HASH_FIELD_LENGTH, -_TAIL, sha256
         last = before = b""  # the row that the fast path took last, and the hash before it

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple, Self
 
 import psycopg
 from psycopg import pq, sql
-from psycopg.rows import namedtuple_row
+from psycopg.rows import class_row
 
 from ledger.rows import COPY_HEADER, HASH_FIELD_LENGTH, split_fields
 from ledger.streams import Stream
@@ -24,8 +24,25 @@ from ledger.twin import recomputed_sql
 from store.errors import StoreError, StoreUnavailable
 from store.queries import query
 
+NO_SEQ: Final = -1
+"""What a head says whose seq is NULL: no head of a chain says that."""
 LOWEST_SEQ: Final = -(2**63)
 """The lowest bigint: the place before every row of a chain, also before a forged one."""
+
+
+def text_of(name: bytes) -> str:
+    """A text as it is stored; bytes that are no UTF-8, which only tampering makes, become lone surrogates."""
+    return name.decode("utf-8", "surrogateescape")
+
+
+def bytes_of(name: str) -> bytes:
+    """The stored bytes of what ``text_of`` gave, in whose order chains come."""
+    return name.encode("utf-8", "surrogateescape")
+
+
+def nameable(name: str) -> bool:
+    """Whether a query can ask for that text: PostgreSQL takes none that is not UTF-8."""
+    return not any("\udc80" <= character <= "\udcff" for character in name)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -46,11 +63,30 @@ def after_chain(chain: str) -> Place:
 
 
 class StoredHead(NamedTuple):
-    """A row of chain_heads, as it stands."""
+    """A row of chain_heads, as it stands; a NULL reads as ``NO_SEQ``, or as a hash of no bytes."""
 
     chain: str
     seq: int
     row_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """A table or view in the catalogue.
+
+    ``kind`` is pg_class.relkind.  ``rules``: how many there are (a view has one).  ``columns`` and
+    ``triggers`` are a line each: name and type; name, tgtype, function, digest of the function's text.
+    ``definition``: a view's query.
+    """
+
+    name: str
+    kind: str
+    row_security: bool
+    rules: int
+    hypertable: bool
+    columns: list[str]
+    triggers: list[str]
+    definition: str | None
 
 
 class Period(NamedTuple):
@@ -166,10 +202,10 @@ class LedgerReader:
         # Chain and seq; two hashes, as a rule of 32 bytes each, with their length words.
         for row in self.copy_tuples(statement):
             if row[-72:-68] == row[-36:-32] == HASH_FIELD_LENGTH:
-                yield row[6:-84].decode(), int.from_bytes(row[-80:-72], "big", signed=True), row[-32:]
+                yield text_of(row[6:-84]), int.from_bytes(row[-80:-72], "big", signed=True), row[-32:]
                 continue
             (chain, seq, _, recomputed), _ = split_fields(row)
-            yield (chain or b"").decode(), int.from_bytes(seq or b"", "big", signed=True), recomputed or b""
+            yield text_of(chain or b""), int.from_bytes(seq or b"", "big", signed=True), recomputed or b""
 
     def copy_tuples(self, statement: sql.Composed) -> Iterator[bytes]:
         """The tuples of a ``COPY ... TO STDOUT (FORMAT binary)``, one at a time.
@@ -215,15 +251,30 @@ class LedgerReader:
     def heads(self, stream: str, first: str = "", last: str | None = None) -> Iterator[StoredHead]:
         """The heads of a stream's chains from ``first`` to ``last`` (None: the end), in order of chain."""
         values = {"stream": stream, "first": first, "last": last or "", "endless": last is None}
-        with _translated(), self._connection.cursor(name="heads", row_factory=namedtuple_row) as cursor:
+        with _translated(), self._connection.cursor(name="heads", binary=True) as cursor:
             cursor.itersize = 5_000
             for chain, seq, row_hash in cursor.execute(query("reader_heads"), values):
-                yield StoredHead(chain, seq, row_hash)
+                yield StoredHead(text_of(chain), seq, row_hash)
 
-    def foreign_heads(self, streams: Sequence[str]) -> Iterator[tuple[str, str, int]]:
-        """Stream, chain and seq of the heads whose stream is none of ``streams``."""
-        with _translated(), self._connection.cursor(name="foreign_heads") as cursor:
-            yield from cursor.execute(query("reader_foreign_heads"), {"streams": list(streams)})
+    def foreign_heads(self, streams: Sequence[str]) -> Iterator[tuple[str | None, str | None, int]]:
+        """Stream, chain and seq of the heads whose stream is none of ``streams``, or whose chain is NULL."""
+        with _translated(), self._connection.cursor(name="foreign_heads", binary=True) as cursor:
+            for stream, chain, seq in cursor.execute(
+                query("reader_foreign_heads"), {"streams": list(streams)}
+            ):
+                yield _text_or_none(stream), _text_or_none(chain), seq
+
+    def relations(self, names: Sequence[str]) -> dict[str, Relation]:
+        """What the catalogue says of these tables and views; those that are not there are left out."""
+        with _translated(), self._connection.cursor(row_factory=class_row(Relation)) as cursor:
+            cursor.execute(query("reader_relations"), {"names": list(names)})
+            return {relation.name: relation for relation in cursor}
+
+    def odd_chunks(self, tables: Sequence[str]) -> list[tuple[str, str]]:
+        """Table and chunk, for the chunks of these tables that are not as the ledger has them."""
+        with _translated():
+            rows = self._connection.execute(query("reader_odd_chunks"), {"tables": list(tables)}).fetchall()
+        return [(str(table), str(chunk)) for table, chunk in rows]
 
     def last_seq(self, stream: Stream, chain: str) -> int | None:
         """The highest seq among the rows of a chain, None if it has none."""
@@ -245,9 +296,9 @@ class LedgerReader:
             "until": until.isoformat() if until else "infinity",
             "of": chain,
         }
-        with _translated(), self._connection.cursor(name="period") as cursor:
-            for row in cursor.execute(statement, values):
-                yield Period(*row)
+        with _translated(), self._connection.cursor(name="period", binary=True) as cursor:
+            for name, first_seq, last_seq in cursor.execute(statement, values):
+                yield Period(text_of(name), first_seq, last_seq)
 
     def row_count(self, stream: Stream) -> int:
         """The number of rows that lie in the stream's chunks, whatever its indexes say."""
@@ -262,8 +313,8 @@ class LedgerReader:
         assert isinstance(count, int), "the column is a bigint"
         return count
 
-    def resources(self) -> Iterator[tuple[bytes, str]]:
-        """Digest and content of every description of a sender."""
+    def resources(self) -> Iterator[tuple[bytes | None, bytes | None]]:
+        """Digest and content of every description of a sender; NULL is None."""
         with _translated(), self._connection.cursor(name="resources", binary=True) as cursor:
             cursor.itersize = 500
             yield from cursor.execute(query("reader_resources"))
@@ -283,6 +334,10 @@ class LedgerReader:
             row = self._connection.execute(statement).fetchone()
         assert row is not None, "the query returns a row"
         return tuple(row)
+
+
+def _text_or_none(name: bytes | None) -> str | None:
+    return None if name is None else text_of(name)
 
 
 def _names(stream: Stream) -> dict[str, sql.Composable]:

@@ -1,3 +1,3 @@
 -- Purpose: every description of a sender, with its name.
--- Returns: digest, content (as text)
-SELECT digest, content::text AS content FROM resources ORDER BY digest
+-- Returns: digest, content (its text's bytes, UTF-8 or not); either may be NULL after tampering
+SELECT digest, json_send(content) AS content FROM resources ORDER BY digest

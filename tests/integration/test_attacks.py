@@ -624,11 +624,13 @@ def test_what_the_owner_of_the_tables_still_can_do_is_seen(statement: str, own_l
         ((chunk,),) = connection.execute("SELECT show_chunks('telemetry')::text").fetchall()
         for part in statement.format(chunk=chunk).split("; "):
             connection.execute(part.encode())
-    assert found(verify(own_ledger.audit_url)) == [
+    breaks = found(verify(own_ledger.audit_url))
+    assert [one for one in breaks if one[0] is not K.SCHEMA_ALTERED] == [
         (K.TAIL_CUT, "telemetry", "rvm-1", 1, ROWS),
         (K.TAIL_CUT, "telemetry", "rvm-2", 1, ROWS),
         (K.TAIL_CUT, "telemetry", "rvm-3", 1, 1),
     ]
+    assert any(one[0] is K.SCHEMA_ALTERED for one in breaks) is ("DROP TRIGGER" in statement)
 
 
 @pytest.mark.parametrize("table", ["telemetry", "{chunk}"])
@@ -663,3 +665,146 @@ def test_a_superuser_who_switches_the_trigger_of_a_chunk_off_is_seen(
         connection.execute("SET timescaledb.restoring = on")
         connection.execute(f"ALTER TABLE {chunk} ENABLE TRIGGER append_only".encode())
     assert auditor.finds() == [ROW_5]
+
+
+# NULLs and bytes that are no UTF-8, where the schema forbids them.
+
+
+RAW = "CREATE CAST (bytea AS text) WITHOUT FUNCTION"
+HEAD_1 = "WHERE stream = 'telemetry' AND chain = 'rvm-1'"
+HEAD_OF_1: Found = (K.HEAD_ALTERED, "telemetry", "rvm-1", None, None)
+
+
+@pytest.mark.parametrize(
+    ("statements", "expected"),
+    [
+        (
+            (
+                "ALTER TABLE chain_heads ALTER row_hash DROP NOT NULL;"
+                f"UPDATE chain_heads SET row_hash = NULL {HEAD_1}"
+            ),
+            HEAD_OF_1,
+        ),
+        (
+            f"ALTER TABLE chain_heads ALTER seq DROP NOT NULL;UPDATE chain_heads SET seq = NULL {HEAD_1}",
+            HEAD_OF_1,
+        ),
+        (
+            (
+                "ALTER TABLE chain_heads DROP CONSTRAINT chain_heads_pkey;"
+                "ALTER TABLE chain_heads ALTER stream DROP NOT NULL;"
+                "INSERT INTO chain_heads VALUES (NULL, 'q', 4, 'x')"
+            ),
+            (K.HEAD_ALTERED, "NULL", "q", None, None),
+        ),
+        (
+            (
+                "ALTER TABLE chain_heads DROP CONSTRAINT chain_heads_pkey;"
+                "ALTER TABLE chain_heads ALTER chain DROP NOT NULL;"
+                "INSERT INTO chain_heads VALUES ('telemetry', NULL, 4, 'x')"
+            ),
+            (K.HEAD_ALTERED, "telemetry", "NULL", None, None),
+        ),
+        (
+            (
+                "ALTER TABLE resources DROP CONSTRAINT resources_pkey;"
+                "ALTER TABLE resources ALTER digest DROP NOT NULL;"
+                "INSERT INTO resources VALUES (NULL, '{}')"
+            ),
+            (K.RESOURCE_ALTERED, "resources", "", None, None),
+        ),
+        (
+            "ALTER TABLE resources ALTER content DROP NOT NULL;INSERT INTO resources VALUES ('x', NULL)",
+            (K.RESOURCE_ALTERED, "resources", "78", None, None),
+        ),
+        (
+            (
+                f"{RAW};"
+                "UPDATE telemetry SET machine_id = '\\xff80'::bytea::text WHERE "
+                "machine_id = 'rvm-1' AND seq = 5"
+            ),
+            ROW_5,
+        ),
+        (f"{RAW};UPDATE chain_heads SET chain = '\\xff80'::bytea::text {HEAD_1}", HEAD_OF_1),
+        (
+            f"{RAW};INSERT INTO chain_heads VALUES ('\\xff80'::bytea::text, 'q', 4, 'x')",
+            (K.HEAD_ALTERED, "\\xff\\x80", "q", None, None),
+        ),
+        (
+            (
+                "CREATE CAST (bytea AS json) WITHOUT FUNCTION;"
+                "INSERT INTO resources VALUES ('x', '\\x22ff22'::bytea::json)"
+            ),
+            (K.RESOURCE_ALTERED, "resources", "78", None, None),
+        ),
+    ],
+)
+def test_what_the_schema_forbids_is_named_and_stops_nothing(
+    statements: str, expected: Found, own_ledger: Database
+) -> None:
+    assert verify(own_ledger.audit_url).ok
+    with Attacker(own_ledger.admin_url) as attacker:
+        for statement in statements.split(";"):
+            attacker.run(statement)
+    assert found(verify(own_ledger.audit_url)) == [expected]
+
+
+# Tables and views that are no longer what they were.
+
+
+@pytest.mark.parametrize(
+    ("statements", "said"),
+    [
+        (
+            (
+                "ALTER TABLE telemetry RENAME TO telemetry_real;"
+                "UPDATE telemetry_real SET value = 99 WHERE seq = 5;"
+                "CREATE VIEW telemetry AS SELECT * FROM telemetry_real;GRANT SELECT ON "
+                "telemetry TO tally_audit"
+            ),
+            "no ordinary table",
+        ),
+        ("ALTER TABLE telemetry RENAME TO telemetry_real", "no table of that name"),
+        ("ALTER TABLE telemetry ADD note text", "'note text' is new"),
+        ("ALTER TABLE telemetry RENAME unit TO units", "'unit text C' is gone"),
+        ("ALTER TABLE telemetry ENABLE ROW LEVEL SECURITY", "row-level security"),
+        ("DROP TRIGGER no_truncate ON telemetry", "no_truncate"),
+        (
+            (
+                "CREATE OR REPLACE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS "
+                "$$BEGIN RETURN NEW! END$$"
+            ),
+            "does something else",
+        ),
+        (
+            (
+                "DO $$ BEGIN EXECUTE replace(replace(replace(pg_get_viewdef('telemetry_chained'), "
+                "'r.value', 'value'), "
+                "' value,', ' value * 50 AS value,'), ' SELECT', 'CREATE OR REPLACE VIEW "
+                "telemetry_chained AS SELECT')! "
+                "END $$"
+            ),
+            "telemetry_chained is not the view",
+        ),
+        (
+            (
+                "DO $$ BEGIN EXECUTE replace(replace(pg_get_viewdef('telemetry_chained'), ' SELECT', "
+                "'CREATE OR REPLACE VIEW telemetry_chained AS SELECT'), 'FROM telemetry r', "
+                "'FROM telemetry r WHERE seq <> 5')! END $$"
+            ),
+            "telemetry_chained is not the view",
+        ),
+        ("DROP VIEW telemetry_chained", "telemetry_chained is no view"),
+    ],
+)
+def test_a_schema_that_was_altered_is_named(statements: str, said: str, own_ledger: Database) -> None:
+    assert verify(own_ledger.audit_url).ok
+    with Attacker(own_ledger.admin_url) as attacker:
+        for statement in statements.split(";"):
+            attacker.run(statement.replace("!", ";"))
+    breaks = verify(own_ledger.audit_url).breaks
+    assert breaks
+    assert {one.kind for one in breaks} == {K.SCHEMA_ALTERED}
+    assert any(one.stream == "telemetry" and said in one.detail for one in breaks)
+    assert verify(own_ledger.audit_url, ["telemetry"], machine="rvm-1").ok is False
+    assert verify(own_ledger.audit_url, ["events"]).ok is ("refuse_change" not in statements)

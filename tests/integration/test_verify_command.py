@@ -81,6 +81,7 @@ def test_json_has_everything(ledger: Database, capsys: pytest.CaptureFixture[str
     [
         (["--machine", "rvm-9"], "audit: no rows of 'rvm-9'\n"),
         (["--since", "2026-03-02", "--until", "2026-03-01"], "is empty\n"),
+        (["--since", "2030-01-01"], "no rows in that period, so there is nothing to verify\n"),
     ],
 )
 def test_what_cannot_run_says_so_in_one_line(
