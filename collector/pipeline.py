@@ -1,8 +1,8 @@
 """Group commit: requests wait together, are chained together and committed together.
 
 Batches are written on two connections.  A batch is chained on the heads that the batch before it will
-leave, while that one is copied, and copied while that one commits, so that neither PostgreSQL nor the
-hashing waits for the other; the writer locks and compares the heads at the end, so the order of commits is
+leave, while that one is copied, and copied beside it, so that neither PostgreSQL nor the hashing waits for
+the other; the writer locks and compares the heads at the end, so the order of commits is
 the order of the chains.  If a guess was wrong (another collector moved a head, a batch failed), the writer
 chains again on what it finds, and for a while nothing is guessed.
 

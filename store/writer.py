@@ -69,35 +69,23 @@ class Appended:
 
 
 class Turn:
-    """The order in which batches written at the same time copy their rows and lock their heads.
+    """The order in which batches written at the same time lock their heads.
 
-    Two copies at once would only take processors from the hashing; and without an order a small batch could
-    lock before the larger one that it is chained on.
+    Without it a small batch could lock before the larger one that it is chained on.
     """
 
     def __init__(self, after: Turn | None = None) -> None:
-        self._copied = asyncio.Event()
         self._locked = asyncio.Event()
         self._after = after
-
-    async def to_copy(self) -> None:
-        """Wait until the batch before has copied its rows, or has failed."""
-        if self._after is not None:
-            await self._after._copied.wait()  # noqa: SLF001  (its own kind)
 
     async def to_lock(self) -> None:
         """Wait until the batch before has locked its heads, or has failed."""
         if self._after is not None:
-            await self._after._locked.wait()  # noqa: SLF001
+            await self._after._locked.wait()  # noqa: SLF001  (its own kind)
             self._after = None  # or every turn ever taken would stay in memory
-
-    def copied(self) -> None:
-        """Let the next batch copy, while this one commits."""
-        self._copied.set()
 
     def pass_on(self) -> None:
         """Let the next batch lock; it will wait in the database for this one's commit."""
-        self._copied.set()
         self._locked.set()
 
 
@@ -218,9 +206,7 @@ class LedgerWriter:
             await self._copy(connection, chained)
         else:
             chained = guess
-            await self._wait(turn.to_copy())
             await self._copy(connection, chained)
-            turn.copied()
             await self._wait(turn.to_lock())
             if await self._lock_heads(connection, keys) != chained.before:
                 raise _WrongGuess
