@@ -257,8 +257,8 @@ def test_what_a_role_is_set_to_does_not_change_what_is_read(database: Database) 
     assert [one.seq for one in verify(database.audit_url).breaks] == [5]
     with psycopg.connect(database.admin_url, autocommit=True) as connection:
         connection.execute("ALTER TABLE resources ENABLE ROW LEVEL SECURITY")
-    with pytest.raises(StoreError, match="row-level security"):
-        verify(database.audit_url)
+    found = [(one.kind, one.stream) for one in verify(database.audit_url).breaks]
+    assert ("schema altered", "resources") in found
 
 
 def test_a_row_is_read_as_the_bytes_that_were_hashed(database: Database) -> None:
