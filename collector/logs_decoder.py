@@ -83,7 +83,8 @@ class LogsDecoder:
             "attributes": canonical_attributes(attributes, self._limits).decode(),
         }
         row = encode_row(stream, values)
-        records.weigh(len(row.before) + len(row.after))
+        # What the record brings itself is in the request's size already.
+        records.weigh(max(0, len(row.before) + len(row.after) - len(data)))
         records.chain(stream.name, row.chain).append((row.before, row.after))
         records.on_day(stream.name, event_us)
         records.resources[sender.digest] = sender.content
