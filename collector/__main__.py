@@ -8,11 +8,11 @@ Exit codes: 0 stopped as asked, 1 a defect, 2 could not start.
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import os
 import sys
 
+import uvloop
 from pydantic import ValidationError
 
 from collector.server import serve
@@ -35,7 +35,7 @@ def main() -> int:
     configure_logging(os.environ.get("TALLY_LOG_LEVEL", "INFO"))
     tracer = configure_tracing(settings.otlp_endpoint)
     try:
-        return asyncio.run(serve(settings))
+        return uvloop.run(serve(settings))
     except OSError as error:
         print(f"collector: could not start: {error}", file=sys.stderr)  # noqa: T201
         return 2

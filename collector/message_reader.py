@@ -50,9 +50,9 @@ class MessageReader:
             NoMessage: there is none.
         """
         await self._quick.acquire()
-        reading = _Reading(self._quick, holding, self._reserve_bytes)
+        reading = _Reading(self._quick, holding, self._reserve_bytes, self._timeout_s)
         try:
-            async with asyncio.timeout(self._timeout_s) as reading.deadline:
+            async with asyncio.timeout(None) as reading.deadline:
                 reading.start()
                 message = await context.read()
         except TimeoutError:
@@ -70,14 +70,26 @@ class MessageReader:
 class _Reading:
     """A message being read: in the quick lane, then, if it takes long, on a reserve of the budget."""
 
-    __slots__ = ("_holding", "_quick", "_reserve_bytes", "_reserved", "_timer", "deadline", "refused")
+    __slots__ = (
+        "_holding",
+        "_quick",
+        "_reserve_bytes",
+        "_reserved",
+        "_timeout_s",
+        "_timer",
+        "deadline",
+        "refused",
+    )
 
     deadline: asyncio.Timeout
 
-    def __init__(self, quick: asyncio.Semaphore, holding: Holding, reserve_bytes: int) -> None:
+    def __init__(
+        self, quick: asyncio.Semaphore, holding: Holding, reserve_bytes: int, timeout_s: float
+    ) -> None:
         self._quick = quick
         self._holding = holding
         self._reserve_bytes = reserve_bytes
+        self._timeout_s = timeout_s
         self._reserved = False
         self._timer: asyncio.TimerHandle | None = None
         self.refused: TryLater | None = None
@@ -91,6 +103,7 @@ class _Reading:
         try:
             self._holding.grow(self._reserve_bytes)
             self._reserved = True
+            self.deadline.reschedule(asyncio.get_running_loop().time() + self._timeout_s)
         except TryLater as error:
             self.refused = error
             self.deadline.reschedule(0)

@@ -31,7 +31,7 @@ from collector.envelope import count_unknown_points, open_request
 from collector.limits import Arrival, Limits, decoded_text
 from collector.records import DAY_US, Records, Refused
 from collector.resources import Sender, Senders
-from ledger.batch import Halves
+from ledger.batch import Halves, Reading, reading_pack
 from ledger.canonical import Json
 from ledger.rows import UNIX_EPOCH_OFFSET_US
 from ledger.streams import STREAMS
@@ -50,6 +50,9 @@ _WITHOUT_START: Final = {
 _EVENT: Final = struct.Struct(">hiq")
 _TIME: Final = struct.Struct(">iq")
 _DOUBLE: Final = struct.Struct(">id")
+_DOUBLE_LENGTH: Final = struct.pack(">i", 8)
+_NEVER: Final = -(2**63)
+"""Before the first event time of a series, in microseconds."""
 
 _EXACT: Final = 2.0**53
 """Integers up to here are floats too; readings beyond are rare and take the thorough way."""
@@ -93,7 +96,7 @@ class _Target:
     before: bytes
     arrival: Arrival
     records: Records
-    rows: list[Halves]
+    rows: list[Halves | Reading]
 
 
 class MetricsDecoder:
@@ -142,7 +145,9 @@ class MetricsDecoder:
             self._no_data(metric, target.records)
             return
         points = getattr(metric, kind)
-        if not points.data_points:
+        data_points = points.data_points
+        count = len(data_points)
+        if not count:
             return
         key = (sender.digest, metric.name, metric.unit, kind, points.temporality, points.monotonic)
         series = self._series.get(key)
@@ -150,7 +155,7 @@ class MetricsDecoder:
             try:
                 series = self._new_series(sender, metric, kind, points)
             except Refused as refusal:
-                target.records.refuse(refusal, len(points.data_points))
+                target.records.refuse(refusal, count)
                 return
             if len(self._series) >= _CACHED_SERIES:
                 self._series.clear()
@@ -159,11 +164,11 @@ class MetricsDecoder:
             series.times.clear()
         # What the points bring themselves is in the request's size already.
         shared_bytes = len(target.before) + len(series.after) + _ROW_OVERHEAD_BYTES
-        target.records.weigh(len(points.data_points) * shared_bytes)
+        target.records.weigh(count * shared_bytes)
         if kind in _NUMBERS:
-            self._numbers(series, target, points.data_points)
+            self._numbers(series, target, data_points)
         else:
-            for data in points.data_points:
+            for data in data_points:
                 self._any(series, target, data)
 
     def _no_data(self, metric: Any, records: Records) -> None:
@@ -193,13 +198,18 @@ class MetricsDecoder:
         )
 
     def _numbers(self, series: _Series, target: _Target, points: Any) -> None:
-        """The fast way; a point that it can't read goes to ``_any``."""
-        tails, times, before, after = series.tails, series.times, target.before, series.after
+        """The fast way; a point that it can't read goes to ``_any``.
+
+        Points next to each other mostly have the same attributes: those are looked up when they change.
+        """
+        tails, times, before = series.tails, series.times, target.before
         append = target.rows.append
         latest_us = target.arrival.latest_us
         from_us = until_us = 0  # the day that the point before was on, as far as it is believed
-        started, after_start = 0, after + _NULL
-        event_head, value_field = _EVENT.pack, _DOUBLE.pack
+        current: bytes | None = None
+        started, last_us = 0, _NEVER
+        middle = attributes = b""
+        pack = reading_pack(0, 0, 0)
         with_start, without_start = _WITH_START.get, _WITHOUT_START.get
         for data in points:
             size = len(data)
@@ -213,32 +223,35 @@ class MetricsDecoder:
             else:
                 self._any(series, target, data)
                 continue
+            if tail != current or start != started:
+                if current is not None:
+                    times[current] = last_us
+                current = None
+                translated = tails.get(tail) or self._translate(tail, series.extras, tails)
+                if translated is None:
+                    self._any(series, target, data)
+                    continue
+                attributes = translated
+                current, started, last_us = tail, start, times.get(tail, _NEVER)
+                middle = series.after + _start_field(start) + _DOUBLE_LENGTH
+                pack = reading_pack(len(before), len(middle), len(attributes))
             event_us = time // 1000 - UNIX_EPOCH_OFFSET_US
-            attributes = tails.get(tail)
-            if attributes is None:
-                attributes = self._translate(tail, series.extras, tails)
-            believed = from_us <= event_us < until_us or 0 <= event_us <= latest_us
-            # False too for NaN, infinities and integers that float8 can't hold
-            exact = -_EXACT <= value <= _EXACT
-            if attributes is None or not believed or not exact:
+            # The value's bounds are false too for NaN, infinities and integers that float8 can't hold.
+            if not (
+                -_EXACT <= value <= _EXACT and (from_us <= event_us < until_us or 0 <= event_us <= latest_us)
+            ):
                 self._any(series, target, data)
                 continue
             if not from_us <= event_us < until_us:
                 from_us = event_us - event_us % DAY_US
                 until_us = min(from_us + DAY_US, latest_us + 1)
                 target.records.on_day("telemetry", event_us)
-            last = times.get(tail)
-            if last is not None and event_us <= last:
-                self._clock_watch.note(last, event_us)
-            times[tail] = event_us
-            if start != started:
-                started = start
-                after_start = after + (
-                    _TIME.pack(8, start // 1000 - UNIX_EPOCH_OFFSET_US) if start else _NULL
-                )
-            append(
-                (event_head(_FIELDS, 8, event_us) + before, after_start + value_field(8, value) + attributes)
-            )
+            if event_us <= last_us:
+                self._clock_watch.note(last_us, event_us)
+            last_us = event_us
+            append((pack, event_us, before, middle, value, attributes))
+        if current is not None:
+            times[current] = last_us
 
     def _translate(self, tail: bytes, extras: dict[str, Json], tails: dict[bytes, bytes]) -> bytes | None:
         """The count and attributes fields for a tail that is attributes and nothing else, else None."""
@@ -284,12 +297,17 @@ def _extras(kind: str, points: Any) -> dict[str, Json]:
     return temporality_extras(points.temporality) if kind in _WITH_TEMPORALITY else {}
 
 
+def _start_field(start_time_unix_nano: int) -> bytes:
+    return (
+        _TIME.pack(8, start_time_unix_nano // 1000 - UNIX_EPOCH_OFFSET_US) if start_time_unix_nano else _NULL
+    )
+
+
 def _tail_of(point: Point) -> bytes:
     """start_time, value, count and attributes of a point, as fields."""
-    start = point.start_time_unix_nano
     return b"".join(
         (
-            _TIME.pack(8, start // 1000 - UNIX_EPOCH_OFFSET_US) if start else _NULL,
+            _start_field(point.start_time_unix_nano),
             _NULL if point.value is None else _DOUBLE.pack(8, point.value),
             _NULL if point.count is None else _TIME.pack(8, point.count),
             _field(point.attributes),

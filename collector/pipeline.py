@@ -21,10 +21,10 @@ from collections.abc import Sequence
 from typing import Final, Protocol
 
 import structlog
-from opentelemetry import trace
 
 from collector.errors import RequestError, TryLater, Undecodable
 from collector.metrics import CollectorMetrics
+from collector.tracing import span
 from ledger.batch import Chained, ChainKey, Head, Request, chain_batch, chain_keys
 from store.errors import StoreDefect, StoreError, StoreRejected, StoreUnavailable
 from store.writer import Appended, Turn
@@ -42,7 +42,6 @@ _MOST_KEPT: Final = 200_000
 """Chains, senders and days that are remembered; beyond, they are looked up again."""
 
 log = structlog.get_logger("collector.pipeline")
-tracer = trace.get_tracer("tally.collector")
 
 
 class Writer(Protocol):
@@ -98,6 +97,8 @@ class Pipeline:
         self._distrust = 0
         self._stopping = False
         self._stalled: str | None = None
+        metrics.queue_rows.set_function(lambda: self._queued_rows)
+        metrics.queue_requests.set_function(lambda: len(self._waiting))
 
     @property
     def stalled(self) -> str | None:
@@ -139,7 +140,6 @@ class Pipeline:
         self._queued_rows += request.row_count
         self._queued_bytes += request.size_bytes
         self._unsent_rows += request.row_count
-        self._gauges()
         self._changed.set()
         return future
 
@@ -261,7 +261,7 @@ class Pipeline:
         while True:
             started = time.perf_counter()
             try:
-                with tracer.start_as_current_span("commit", attributes={"requests": len(requests)}):
+                with span("commit", requests=len(requests)):
                     appended = await writer.append(requests, guess, turn)
             except StoreUnavailable as error:
                 self._doubt()
@@ -326,11 +326,6 @@ class Pipeline:
     def _leave(self, requests: list[Request]) -> None:
         self._queued_rows -= sum(request.row_count for request in requests)
         self._queued_bytes -= sum(request.size_bytes for request in requests)
-        self._gauges()
-
-    def _gauges(self) -> None:
-        self._metrics.queue_rows.set(self._queued_rows)
-        self._metrics.queue_requests.set(len(self._waiting))
 
 
 def _retrieved(future: asyncio.Future[None]) -> None:

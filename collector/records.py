@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from collector.errors import TooLarge
-from ledger.batch import ChainKey, Halves
+from ledger.batch import ChainKey, Halves, Reading
 
 DAY_US: Final = 86_400_000_000
 MOST_DAYS: Final = 400
@@ -28,7 +28,7 @@ class Refused(Exception):
 class Records:
     """The rows of one request, its refusals, and the descriptions of its senders."""
 
-    rows: dict[ChainKey, list[Halves]] = field(default_factory=dict)
+    rows: dict[ChainKey, list[Halves | Reading]] = field(default_factory=dict)
     resources: dict[bytes, bytes] = field(default_factory=dict)
     sites: dict[str, str | None] = field(default_factory=dict)
     days: set[tuple[str, int]] = field(default_factory=set)
@@ -38,7 +38,7 @@ class Records:
     most_bytes: int = 128 << 20
     weight_bytes: int = 0
 
-    def chain(self, stream: str, chain: str) -> list[Halves]:
+    def chain(self, stream: str, chain: str) -> list[Halves | Reading]:
         """The list that rows of this chain are appended to; it may stay empty."""
         return self.rows.setdefault((stream, chain), [])
 

@@ -9,7 +9,6 @@ from hashlib import sha256
 from typing import Final
 
 import structlog
-from opentelemetry import trace
 
 from collector.clock_watch import ClockWatch
 from collector.errors import RequestError, TryLater
@@ -21,6 +20,7 @@ from collector.metrics_decoder import MetricsDecoder
 from collector.pipeline import Pipeline
 from collector.records import Records
 from collector.resources import Senders
+from collector.tracing import span
 from ledger.batch import Request
 from store.writer import Step, no_step
 
@@ -28,7 +28,6 @@ _MESSAGE_BYTES: Final = 1000
 _QUICK_BYTES: Final = 16_384
 
 log = structlog.get_logger("collector.service")
-tracer = trace.get_tracer("tally.collector")
 
 
 class IngestService:
@@ -64,7 +63,7 @@ class IngestService:
     async def export(self, signal: Signal, body: bytes) -> Outcome:
         """Commit the records of a request; see ``collector.ingest.Ingest``."""
         try:
-            with tracer.start_as_current_span("export", attributes={"signal": signal, "bytes": len(body)}):
+            with span("export", signal=signal, bytes=len(body)):
                 outcome = await self._export(signal, body)
         except RequestError as error:
             self._metrics.requests.labels(signal, type(error).__name__).inc()

@@ -6,18 +6,47 @@ it in its chain alone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
+from itertools import groupby
+from operator import itemgetter
+from struct import Struct
+from typing import Final
 
-from ledger.chain import genesis
+from ledger.chain import HASH_BYTES, genesis
 from ledger.rows import COPY_HEADER, COPY_TRAILER, HASH_FIELD_LENGTH
+from ledger.streams import STREAMS
 
 ChainKey = tuple[str, str]
 """A stream and the chain in it."""
 
 Halves = tuple[bytes, bytes]
 """A row's image before and after its ``seq``, as ``ledger.rows.Row`` has them."""
+
+Pack = Callable[..., bytes]
+"""What ``reading_pack`` returns."""
+
+Reading = tuple[Pack, int, bytes, bytes, float, bytes]
+"""A telemetry row in parts, which one call of its ``Pack`` puts together with the hash before it and its
+``seq``: event_time (microseconds since 2000-01-01), the bytes from there to ``seq``, the bytes from there to
+a float8, the float8, the bytes after it.
+
+In most rows nothing but time and value is new.  This way they are written once, as what is hashed and copied.
+"""
+
+START: Final = len(STREAMS["telemetry"].columns).to_bytes(2, "big") + (8).to_bytes(4, "big")
+"""How the image of a reading starts: its count of fields and the length word of event_time."""
+
+
+@lru_cache(maxsize=4096)
+def reading_pack(before: int, middle: int, after: int) -> Pack:
+    """The ``Pack`` of readings with parts of these lengths in bytes.
+
+    It takes the hash before the row, the start of its image, and the parts in their order.
+    """
+    return Struct(f">{HASH_BYTES}s{len(START)}sq{before}sq{middle}sd{after}s").pack
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +72,7 @@ class Request:
     """
 
     digest: bytes
-    rows: Mapping[ChainKey, Sequence[Halves]]
+    rows: Mapping[ChainKey, Sequence[Halves | Reading]]
     resources: Mapping[bytes, bytes]
     row_count: int
     days: frozenset[tuple[str, int]] = frozenset()
@@ -72,22 +101,40 @@ def chain_batch(requests: Sequence[Request], heads: Mapping[ChainKey, Head]) -> 
     """
     keys = chain_keys(requests)
     after: dict[ChainKey, Head] = {}
-    parts: dict[str, list[bytes]] = {}
+    copies: dict[str, bytes] = {}
     counts: dict[str, int] = {}
-    for key in keys:
-        head = heads[key]
-        seq, previous = head.seq, head.row_hash
-        out = parts.setdefault(key[0], [COPY_HEADER])
-        append = out.append
-        for request in requests:
-            for before, rest in request.rows.get(key, ()):
-                seq += 1
-                image = before + seq.to_bytes(8, "big") + rest
-                previous = sha256(previous + image).digest()
-                append(image)
-                append(HASH_FIELD_LENGTH)
-                append(previous)
-        counts[key[0]] = counts.get(key[0], 0) + seq - head.seq
-        after[key] = Head(seq, previous)
-    copies = {stream: b"".join([*out, COPY_TRAILER]) for stream, out in parts.items()}
+    for stream, chains in groupby(keys, key=itemgetter(0)):
+        # On the wire the hash of a row stands right before the image of the next, as it does in what is
+        # hashed: so each piece is both.  Only the first of a chain follows something else.
+        pieces: list[bytes] = []
+        before = COPY_HEADER
+        for key in chains:
+            first = len(pieces)
+            after[key] = head = link_rows(_rows(requests, key), heads[key], pieces)
+            pieces[first] = before + pieces[first][HASH_BYTES:]
+            before = head.row_hash
+        counts[stream] = len(pieces)
+        pieces.append(before + COPY_TRAILER)
+        copies[stream] = HASH_FIELD_LENGTH.join(pieces)
     return Chained({key: heads[key] for key in keys}, after, copies, counts)
+
+
+def _rows(requests: Sequence[Request], key: ChainKey) -> Iterator[Sequence[Halves | Reading]]:
+    return (request.rows[key] for request in requests if key in request.rows)
+
+
+def link_rows(groups: Iterator[Sequence[Halves | Reading]], head: Head, pieces: list[bytes]) -> Head:
+    """Append to ``pieces`` each row's image with the hash before it in front; returns the new head."""
+    seq, previous = head.seq, head.row_hash
+    append = pieces.append
+    for rows in groups:
+        for row in rows:
+            seq += 1
+            if len(row) == 2:
+                linked = previous + row[0] + seq.to_bytes(8, "big") + row[1]
+            else:
+                pack, event_us, before, middle, value, after = row
+                linked = pack(previous, START, event_us, before, seq, middle, value, after)
+            previous = sha256(linked).digest()
+            append(linked)
+    return Head(seq, previous)

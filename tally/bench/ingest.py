@@ -24,6 +24,9 @@ _UNCHAINED: Final = "tally.bench.unchained"
 def against_raw_copy(stack: BenchStack, *, rounds: int, requests: int) -> list[Figure]:
     """Requests of 1,000 points (10 machines x 100); every round measures all three, one after another."""
     chained, raw, unchained = [], [], []
+    # Whoever is first pays for memory that the machine has not touched yet, up to a third of its speed.
+    with stack.database() as database:
+        _points_per_s(stack, database, "collector", requests)
     for _ in range(rounds):
         with stack.database() as database:
             chained.append(_points_per_s(stack, database, "collector", requests))
@@ -35,7 +38,9 @@ def against_raw_copy(stack: BenchStack, *, rounds: int, requests: int) -> list[F
             unchained.append(_points_per_s(stack, database, _UNCHAINED, requests))
     ratio = statistics.median(ours / limit for ours, limit in zip(chained, raw, strict=True))
     cost = statistics.median(1 - ours / free for ours, free in zip(chained, unchained, strict=True))
-    shape = f"median of {rounds} rounds of {requests:,} requests x 1,000 points, OTLP/gRPC, durable commits"
+    shape = (
+        f"median of {rounds} rounds of {requests:,} requests x 1,000 points (one more to warm up), OTLP/gRPC"
+    )
     return [
         Figure("collector", statistics.median(chained), "rows/s", detail=shape),
         Figure("raw binary COPY", statistics.median(raw), "rows/s", detail="the same rows, the same table"),

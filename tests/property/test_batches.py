@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import itertools
+import struct
 from collections.abc import Sequence
 from hashlib import sha256
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.batch import ChainKey, Halves, Head, Request, chain_batch, chain_keys, new_head
+from ledger.batch import (
+    START,
+    ChainKey,
+    Halves,
+    Head,
+    Reading,
+    Request,
+    chain_batch,
+    chain_keys,
+    new_head,
+    reading_pack,
+)
 from ledger.chain import genesis, link
 from ledger.rows import split_copy
 
@@ -22,9 +34,38 @@ def _row(payload: bytes) -> Halves:
     return before, b""
 
 
+def _reading(event_us: int, payload: bytes, value: float) -> Reading:
+    """A telemetry row in parts; its texts are null, which only the table would mind."""
+    null = b"\xff" * 4
+    before = null * 2 + (8).to_bytes(4, "big")
+    middle = len(payload).to_bytes(4, "big") + payload + null * 4 + (8).to_bytes(4, "big")
+    after = null * 2
+    return reading_pack(len(before), len(middle), len(after)), event_us, before, middle, value, after
+
+
+def _image(row: Halves | Reading, seq: int) -> bytes:
+    """The tuple image of a row, by the definition."""
+    if len(row) == 2:
+        return row[0] + seq.to_bytes(8, "big") + row[1]
+    _, event_us, before, middle, value, after = row
+    return (
+        START
+        + struct.pack(">q", event_us)
+        + before
+        + struct.pack(">q", seq)
+        + middle
+        + struct.pack(">d", value)
+        + after
+    )
+
+
+times = st.integers(-(2**63), 2**63 - 1)
+numbers = st.floats(allow_nan=False) | st.integers(-(2**53), 2**53)
 halves = st.binary(max_size=12).map(_row)
+readings = st.builds(_reading, times, st.binary(max_size=12), numbers)
 requests_lists = st.lists(
-    st.dictionaries(st.sampled_from(CHAINS), st.lists(halves, max_size=4), max_size=len(CHAINS)), max_size=8
+    st.dictionaries(st.sampled_from(CHAINS), st.lists(halves | readings, max_size=4), max_size=len(CHAINS)),
+    max_size=8,
 ).map(
     lambda many: [
         Request(number.to_bytes(4, "big"), rows, {}, sum(map(len, rows.values())))
@@ -70,9 +111,9 @@ def test_a_batch_is_what_the_definition_of_a_chain_says(requests: list[Request])
     for key in chain_keys(requests):
         seq, row_hash = 0, genesis(*key)
         for request in requests:
-            for before, after in request.rows.get(key, ()):
+            for row in request.rows.get(key, ()):
                 seq += 1
-                row_hash = link(row_hash, before + seq.to_bytes(8, "big") + after)
+                row_hash = link(row_hash, _image(row, seq))
         assert heads[key] == Head(seq, row_hash)
 
 
@@ -91,7 +132,7 @@ def test_a_changed_byte_changes_the_head(requests: list[Request], data: st.DataO
     )
     number, key, index = place
     rows = {k: list(v) for k, v in requests[number].rows.items()}
-    rows[key][index] = _row(sha256(rows[key][index][0]).digest())
+    rows[key][index] = _row(sha256(_image(rows[key][index], 0)).digest())
     tampered = list(requests)
     tampered[number] = Request(requests[number].digest, rows, {}, requests[number].row_count)
     assert written([tampered])[1][key] != written([requests])[1][key]

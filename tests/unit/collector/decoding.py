@@ -13,6 +13,8 @@ from collector.logs_decoder import LogsDecoder
 from collector.metrics_decoder import MetricsDecoder
 from collector.records import Records
 from collector.resources import Senders
+from ledger.batch import ChainKey, Head, link_rows
+from ledger.chain import HASH_BYTES
 from ledger.rows import decode_image
 from ledger.streams import STREAMS
 from tests.otlp_requests import NOON_NS
@@ -37,13 +39,21 @@ def decode_logs(body: bytes) -> Records:
     return LogsDecoder(Senders(LIMITS), LIMITS).decode(body, ARRIVAL)
 
 
+def linked(records: Records) -> dict[ChainKey, list[bytes]]:
+    """The rows of each chain as they are hashed, on top of an all-zero hash."""
+    chains: dict[ChainKey, list[bytes]] = {}
+    for key, chained in records.rows.items():
+        link_rows(iter([chained]), Head(0, bytes(HASH_BYTES)), chains.setdefault(key, []))
+    return chains
+
+
 def rows(records: Records, stream: str) -> list[dict[str, Any]]:
     """The rows of a stream as values, attributes as parsed JSON."""
     found: list[dict[str, Any]] = []
-    for (name, _), halves in records.rows.items():
+    for (name, _), pieces in linked(records).items():
         if name == stream:
-            for before, after in halves:
-                row: dict[str, Any] = decode_image(STREAMS[name], before + (1).to_bytes(8, "big") + after)
+            for piece in pieces:
+                row: dict[str, Any] = decode_image(STREAMS[name], piece[HASH_BYTES:])
                 row["attributes"] = json.loads(row["attributes"])
                 found.append(row)
     return found
