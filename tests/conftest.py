@@ -6,6 +6,7 @@ The classes behind them, with what they offer, are in ``tally.testing``.
 from __future__ import annotations
 
 import secrets
+import signal
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
@@ -31,6 +32,12 @@ class StartCollector(Protocol):
     def __call__(
         self, database: Database, environment: Mapping[str, str] | None = None, *, ready: bool = True
     ) -> CollectorProcess: ...
+
+
+def pytest_configure() -> None:
+    """A shell starts what runs in the background deaf to Ctrl-C, and so would be the processes of the tests."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
