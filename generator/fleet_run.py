@@ -16,7 +16,7 @@ from opentelemetry.sdk.metrics.export import MetricsData
 from generator import manifest, sdk
 from generator.clock import SECOND_NS
 from generator.delivery import Delivery
-from generator.emit_raw import OrderedSender, RawSender
+from generator.emit_raw import OrderedSender
 from generator.emit_sdk import SdkEmitter, quiet_exporters
 from generator.errors import DeliveryError, SpecError
 from generator.otlp import Event
@@ -26,6 +26,7 @@ from generator.settings import Target
 from generator.signals import Readings
 from generator.simulate import Batch, Simulation
 from generator.spec import FleetSpec
+from outbox.sender import RawSender
 
 
 def plan(
@@ -118,7 +119,7 @@ def backfill(
     target.check()
 
     async def send_all() -> None:
-        async with RawSender(target, retry_for_s=retry_for_s) as sender:
+        async with RawSender(target.grpc_address, retry_for_s=retry_for_s) as sender:
             ordered = OrderedSender(sender, delivery, in_flight)
             try:
                 for batch in run.simulation.batches():

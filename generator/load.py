@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 
 from generator.clock import SECOND_NS
 from generator.delivery import Delivery
-from generator.emit_raw import RawSender
 from generator.errors import SpecError
 from generator.fleet import Attributes
 from generator.otlp import metric, point_template, request
 from generator.progress import ProgressCallback, Reporter
 from generator.settings import Target
 from generator.signals import SERIES
+from outbox.sender import RawSender
 
 _MARK: Final = 0x7E57_7E57_0DD5_0DD5
 _LOAD_SERIES: Final = tuple(s for s in SERIES if dict(s.attributes).get("error.type", "jam") == "jam")[:8]
@@ -175,7 +175,7 @@ async def _load(spec: LoadSpec, target: Target, reporter: Reporter) -> LoadRepor
     latencies: list[float] = []
     clock = _Clock(spec)
 
-    async with RawSender(target, retry_for_s=30.0) as sender:
+    async with RawSender(target.grpc_address, retry_for_s=30.0) as sender:
 
         async def work() -> None:
             while (number := await clock.next()) is not None:

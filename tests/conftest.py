@@ -35,7 +35,7 @@ class StartCollector(Protocol):
 
 
 def pytest_configure() -> None:
-    """A shell starts what runs in the background deaf to Ctrl-C, and so would be the processes of the tests."""
+    """A shell starts what runs in the background deaf to Ctrl-C; the tests' processes must hear it."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

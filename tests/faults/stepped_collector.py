@@ -6,7 +6,6 @@ that has imported the collector already (multiprocessing's fork server), which m
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import ctypes
 import multiprocessing
@@ -24,6 +23,8 @@ from dataclasses import dataclass
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any, Final
+
+import uvloop
 
 from tally.testing import Database
 from tests.faults.clients import GrpcTransport, HttpTransport
@@ -91,7 +92,7 @@ def _run(settings: dict[str, Any], log: str, die_at: DieAt | None, steps: Path |
         options["step"] = _killer(die_at)
     elif steps is not None:
         options["step"] = _recorder(steps)
-    sys.exit(asyncio.run(serve(CollectorSettings(**settings), **options)))
+    sys.exit(uvloop.run(serve(CollectorSettings(**settings), **options)))
 
 
 def _lasting_port() -> int:
