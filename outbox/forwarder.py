@@ -43,10 +43,10 @@ class Forwarder:
         self._step = step
         self._put = asyncio.Event()
         self._sent = Counter(
-            "tally_outbox_sent", "Requests that the collector has committed.", registry=registry
+            "tally_outbox_sent", "Requests that the collector has committed in whole.", registry=registry
         )
         self._refused = Counter(
-            "tally_outbox_refused", "Requests that the collector will never take.", registry=registry
+            "tally_outbox_refused", "Requests refused in whole or in part, kept beside.", registry=registry
         )
         self._retries = Counter(
             "tally_outbox_retries", "Attempts that were told to come later.", registry=registry
@@ -87,18 +87,16 @@ class Forwarder:
             self._retries.inc()
             await asyncio.sleep(min(answer.delay_s, _LONGEST_PAUSE_S))
         self._step("answered")
-        if not answer.accepted and batch.count > 1:
-            await asyncio.to_thread(self._spool.split, batch)
-            return
-        refused = answer.refused if answer.accepted else batch.count
-        if refused:
-            # The good records of a batch are committed; which the bad ones are, OTLP does not say.
-            log.error("the collector refuses records", reason=answer.message, refused=refused)
-            await asyncio.to_thread(self._spool.refuse, batch, answer.message)
-        else:
+        if answer.accepted and not answer.refused:
             await asyncio.to_thread(self._spool.done, batch)
-        self._refused.inc(refused)
-        self._sent.inc(batch.count - min(refused, batch.count))
+            self._sent.inc(batch.count)
+        elif answer.accepted or batch.count == 1:
+            # Of a batch taken in part the good records are committed; OTLP does not say which the others are.
+            log.error("the collector refuses records", reason=answer.message, requests=batch.count)
+            await asyncio.to_thread(self._spool.refuse, batch, answer.message)
+            self._refused.inc(batch.count)
+        else:
+            await asyncio.to_thread(self._spool.split, batch)
 
     def _reading(self, value: Callable[[Depth], float]) -> Callable[[], float]:
         def read() -> float:

@@ -52,6 +52,9 @@ _BATCH_BYTES: Final = 1 << 20
 """A request longer than this is sent alone."""
 _BUSY_S: Final = 10.0
 
+_Run = Callable[..., sqlite3.Cursor]
+"""Executes a statement with its values, in a transaction."""
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -221,6 +224,3 @@ class Spool:
 
     def _run(self, statement: str, *values: object) -> sqlite3.Cursor:
         return self._database.execute(statement, values)
-
-
-_Run = Callable[..., sqlite3.Cursor]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,26 @@ from tests.faults.conftest import MakeCollector
 from tests.faults.fleet import keys_in_ledger
 from tests.faults.stepped_collector import DieAt, SteppedCollector
 from tests.otlp_requests import event, logs, resource
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where the spool is."""
+    return tmp_path / "outbox.sqlite"
+
+
+@pytest.fixture
+def spool(path: Path) -> Iterator[Spool]:
+    """An empty spool."""
+    made = Spool(path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def collector(database: Database, stepped: MakeCollector) -> SteppedCollector:
+    """A collector that is not started yet."""
+    return stepped(database)
 
 
 class Died(Exception):
@@ -59,10 +80,8 @@ def put(spool: Spool, name: str, requests: int) -> list[str]:
 
 
 def test_what_was_put_while_the_collector_was_down_arrives_once(
-    database: Database, stepped: MakeCollector, tmp_path: Path
+    database: Database, collector: SteppedCollector, spool: Spool
 ) -> None:
-    collector = stepped(database)
-    spool = Spool(tmp_path / "outbox.sqlite")
     keys = put(spool, "early", 40)
 
     async def late() -> CollectorRegistry:
@@ -76,16 +95,13 @@ def test_what_was_put_while_the_collector_was_down_arrives_once(
     assert registry.get_sample_value("tally_outbox_requests") == 0
     assert keys_in_ledger(database.audit_url) == Counter(keys)
     assert check_ledger(database.audit_url).ok
-    spool.close()
 
 
 @pytest.mark.parametrize("step", ["received", "heads moved", "committed", "reply to send"])
 def test_a_collector_that_dies_under_a_batch_gets_it_again(
-    database: Database, stepped: MakeCollector, tmp_path: Path, step: str
+    database: Database, collector: SteppedCollector, spool: Spool, step: str
 ) -> None:
-    collector = stepped(database)
     collector.start(DieAt(step, 1))
-    spool = Spool(tmp_path / "outbox.sqlite")
     keys = put(spool, "deadly", 5)
 
     async def both() -> None:
@@ -96,20 +112,16 @@ def test_a_collector_that_dies_under_a_batch_gets_it_again(
 
     asyncio.run(both())
     assert keys_in_ledger(database.audit_url) == Counter(keys)
-    spool.close()
 
 
 def test_a_forwarder_that_dies_before_it_noted_the_answer_sends_the_same_bytes(
-    database: Database, stepped: MakeCollector, tmp_path: Path
+    database: Database, collector: SteppedCollector, spool: Spool, path: Path
 ) -> None:
-    collector = stepped(database)
     collector.start()
-    spool = Spool(tmp_path / "outbox.sqlite")
     keys = put(spool, "first", 5)
     with pytest.raises(Died):
         asyncio.run(forward(spool, collector, die_at="answered"))
-    spool.close()
-    spool = Spool(tmp_path / "outbox.sqlite")
+    spool = Spool(path)  # as the next process opens it
     keys += put(spool, "second", 5)
     asyncio.run(forward(spool, collector))
     assert keys_in_ledger(database.audit_url) == Counter(keys)
@@ -118,11 +130,9 @@ def test_a_forwarder_that_dies_before_it_noted_the_answer_sends_the_same_bytes(
 
 
 def test_a_record_that_is_refused_is_kept_beside_and_holds_up_nothing(
-    database: Database, stepped: MakeCollector, tmp_path: Path
+    database: Database, collector: SteppedCollector, spool: Spool
 ) -> None:
-    collector = stepped(database)
     collector.start()
-    spool = Spool(tmp_path / "outbox.sqlite")
     nameless = logs(event("machine.heartbeat"), sender=resource(None)).SerializeToString()
     spool.put("logs", b"\xff\xff\xff")  # not protobuf: the whole batch is refused, then only this
     spool.put("logs", nameless)
@@ -131,4 +141,3 @@ def test_a_record_that_is_refused_is_kept_beside_and_holds_up_nothing(
     assert keys_in_ledger(database.audit_url) == Counter(keys)
     assert spool.depth() == Depth(0, 0, 0.0, 2)
     assert registry.get_sample_value("tally_outbox_refused_total") == 2
-    spool.close()
