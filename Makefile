@@ -42,7 +42,7 @@ bench: setup ## measure, print a table, write JSON under var/bench/
 	@$(BIN)/tally bench
 
 lock: setup ## pin requirements*.in again, with the hashes that the package index states
-	@for set in requirements requirements-dev; do \
+	@for set in requirements requirements-dev requirements-train; do \
 		$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --no-header \
 			--no-annotate --python-version 3.11 $$set.in -o $$set.txt >/dev/null || exit 2; done
 
