@@ -1,7 +1,7 @@
 """What lies beside a model's artefact: everything that serving and governance need to know of it.
 
 A model version is a folder ``<model id>/<version>/`` with ``manifest.json``, the artefact ``model.onnx``, the
-card ``card.md`` and, where the artefact builds on others' work, ``NOTICE``.  The manifest names the digests of
+card ``card.md`` and, where the artefact builds on others' work, ``NOTICE``.  The manifest has the digests of
 artefact and card, so the manifest's own digest stands for all of them: it is the model digest that the
 governance stream and each prediction carry.
 
@@ -141,9 +141,7 @@ class Manifest(Part):
     trained_by: str = Field(min_length=1)
     seconds: float = Field(ge=0, description="that training took")
     energy_kwh: float | None = Field(None, ge=0)
-    libraries: dict[str, str] = Field(
-        default_factory=dict, description="name to version")
-    )
+    libraries: dict[str, str] = Field(default_factory=dict, description="name to version")
 
     @model_validator(mode="after")
     def _answers_fit_the_task(self) -> Self:
