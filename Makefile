@@ -6,7 +6,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
-SOURCES := $(wildcard audit collector generator inference ledger migrations outbox store tally tests)
+SOURCES := $(wildcard audit collector generator inference ledger migrations outbox service store tally tests)
 # make test ARGS="-k chain" runs a part of the tests
 ARGS ?=
 

@@ -17,8 +17,8 @@ from pydantic import ValidationError
 
 from collector.server import serve
 from collector.settings import CollectorSettings
-from collector.structured_logs import configure_logging
 from collector.tracing import configure_tracing
+from service.structured_logs import configure_logging
 
 
 def main() -> int:

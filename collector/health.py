@@ -6,21 +6,7 @@ from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from collector.metrics import CollectorMetrics
-
-
-class Readiness:
-    """Whether requests can be committed now, and why not."""
-
-    def __init__(self) -> None:
-        self.reason: str | None = "starting"
-
-    def ready(self) -> None:
-        """Requests are taken and the database answers."""
-        self.reason = None
-
-    def unready(self, reason: str) -> None:
-        """Requests would not be committed; the reason is shown."""
-        self.reason = reason
+from service.readiness import Readiness
 
 
 def health_routes(readiness: Readiness, metrics: CollectorMetrics) -> APIRouter:
@@ -33,9 +19,7 @@ def health_routes(readiness: Readiness, metrics: CollectorMetrics) -> APIRouter:
 
     @router.get("/readyz", summary="Requests can be committed")
     async def readyz() -> Response:
-        if readiness.reason is None:
-            return Response("ready\n", media_type="text/plain")
-        return Response(f"not ready: {readiness.reason}\n", status_code=503, media_type="text/plain")
+        return readiness.answer()
 
     @router.get("/metrics", summary="Metrics for Prometheus")
     async def metrics_text() -> Response:

@@ -174,7 +174,7 @@ def create_app(
 
     ``max_bytes`` bounds a body before and after decompression, and ``max_json_bytes`` one in JSON further.
     ``budget`` bounds all bodies together; give the gRPC server the same one.  Run it with
-    ``http=collector.http_head.HeadGuard`` in uvicorn's configuration, which bounds the headers.
+    ``http=service.http_head.HeadGuard`` in uvicorn's configuration, which bounds the headers.
     """
     app = FastAPI(title="Tally collector", openapi_url=None, redirect_slashes=False)
     json_turn = asyncio.Semaphore(1)

@@ -5,23 +5,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-import socket
-from collections.abc import AsyncIterator, Iterator
 from typing import Final
 
 import structlog
-import uvicorn
 
 from collector.budget import Budget
 from collector.errors import RequestError
 from collector.grpc_server import create_grpc_server
-from collector.health import Readiness, health_routes
+from collector.health import health_routes
 from collector.http import create_app
-from collector.http_head import HeadGuard
 from collector.metrics import CollectorMetrics
 from collector.pipeline import Pipeline
 from collector.service import IngestService
 from collector.settings import CollectorSettings
+from service.http_server import serving
+from service.readiness import Readiness
 from store.errors import StoreError
 from store.writer import LedgerWriter, Step, last_seen, no_step
 
@@ -31,15 +29,6 @@ _HOUSEKEEPING_S: Final = 600.0
 _PROBE_S: Final = 2.0
 
 log = structlog.get_logger("collector")
-
-
-class _HttpServer(uvicorn.Server):
-    """uvicorn without its own signal handlers: this process has one way to stop, for both servers."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Capture none."""
-        yield
 
 
 async def serve(settings: CollectorSettings, *, step: Step = no_step) -> int:
@@ -89,7 +78,7 @@ async def serve(settings: CollectorSettings, *, step: Step = no_step) -> int:
     pipeline.start()
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(_close, [*writers, reader])
-        await stack.enter_async_context(_http(app, settings.host, settings.http_port))
+        await stack.enter_async_context(serving(app, settings.host, settings.http_port, "OTLP/HTTP"))
         try:
             grpc_server.add_insecure_port(f"{settings.host}:{settings.grpc_port}")
         except RuntimeError as error:
@@ -116,36 +105,6 @@ async def serve(settings: CollectorSettings, *, step: Step = no_step) -> int:
         await asyncio.gather(*background, stopped, broken, return_exceptions=True)
         log.info("stopped", unacknowledged_requests=left)
         return 1 if broken.done() and not broken.cancelled() else 0
-
-
-@contextlib.asynccontextmanager
-async def _http(app: object, host: str, port: int) -> AsyncIterator[None]:
-    try:
-        listener = socket.create_server((host, port), backlog=2048)
-    except OSError as error:
-        raise OSError(f"OTLP/HTTP can't listen on {host}:{port}: {error.strerror}") from error
-    server = _HttpServer(
-        uvicorn.Config(
-            app,  # type: ignore[arg-type]  # an ASGI application
-            log_config=None,
-            access_log=False,
-            http=HeadGuard,
-            server_header=False,
-            timeout_keep_alive=75,
-            timeout_graceful_shutdown=2,
-            lifespan="off",
-        )
-    )
-    task = asyncio.create_task(server.serve(sockets=[listener]))
-    while not server.started:
-        if task.done():
-            task.result()
-        await asyncio.sleep(0.01)
-    try:
-        yield
-    finally:
-        server.should_exit = True
-        await task
 
 
 async def _watch_database(

@@ -45,7 +45,7 @@ STEPS: Final = (
 _PR_SET_PDEATHSIG: Final = 1
 _PROCESSES: Final = multiprocessing.get_context("forkserver")
 _PROCESSES.set_forkserver_preload(
-    ["pytest", "collector.server", "collector.structured_logs", "uvicorn.protocols.http.httptools_impl"]
+    ["pytest", "collector.server", "service.structured_logs", "uvicorn.protocols.http.httptools_impl"]
 )
 
 
@@ -84,7 +84,7 @@ def _run(settings: dict[str, Any], log: str, die_at: DieAt | None, steps: Path |
     os.dup2(output, 2)
     from collector.server import serve
     from collector.settings import CollectorSettings
-    from collector.structured_logs import configure_logging
+    from service.structured_logs import configure_logging
 
     configure_logging("INFO")
     options: dict[str, Any] = {}

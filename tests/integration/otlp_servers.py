@@ -20,7 +20,7 @@ from collector.budget import Budget
 from collector.errors import RequestError, Undecodable
 from collector.grpc_server import create_grpc_server
 from collector.http import create_app
-from collector.http_head import HeadGuard
+from service.http_head import HeadGuard
 from collector.ingest import Outcome, Signal
 
 REQUESTS: Final[dict[Signal, type[Message]]] = {

@@ -555,7 +555,7 @@ def test_a_slow_http_body_is_to_be_sent_later() -> None:
 
 
 def test_a_slow_head_is_cut_off(servers: OtlpServers, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("collector.http_head._HEAD_S", 0.3)
+    monkeypatch.setattr("service.http_head._HEAD_S", 0.3)
     started = time.monotonic()
     assert raw_http(servers.http_port, b"POST /v1/metrics HTTP/1.1\r\nHost: x\r\n") == b""
     assert raw_http(servers.http_port, b"") == b""

@@ -21,17 +21,19 @@ OURS: Final = {
     "audit",
     "tally",
     "outbox",
+    "service",
 }
 
 MAY_IMPORT: Final[dict[str, set[str]]] = {
     "ledger": set(),
     "migrations": {"ledger"},
     "store": {"ledger", "migrations"},
-    "collector": {"ledger", "store"},
+    "collector": {"ledger", "service", "store"},
     "outbox": set(),
+    "service": set(),
     "generator": {"ledger", "outbox"},
-    "inference": {"ledger", "outbox", "store"},
-    "audit": {"ledger", "outbox", "store"},
+    "inference": {"ledger", "outbox", "service", "store"},
+    "audit": {"ledger", "outbox", "service", "store"},
     "tally": OURS,
 }
 """Of our own packages."""
