@@ -62,6 +62,7 @@ class Database:
     collector_url: str
     audit_url: str
     grafana_url: str
+    inference_url: str
 
 
 class Cluster:
@@ -76,8 +77,7 @@ class Cluster:
     def database(self, name: str) -> Database:
         """The URLs of the database ``name``, whether it is there or not."""
         admin = with_database(self.admin_url, name)
-        owner, collector, audit, grafana = (with_login(admin, role, self._password(role)) for role in ROLES)
-        return Database(name, admin, owner, collector, audit, grafana)
+        return Database(name, admin, *(with_login(admin, role, self._password(role)) for role in ROLES))
 
     def make_template(self) -> str:
         """A migrated database to copy from; the roles can log in afterwards."""

@@ -1,4 +1,4 @@
-"""Who may do what: exactly what ``migrations/sql/0001_ledger.sql`` grants, and append-only for everybody."""
+"""Who may do what: exactly what the files of ``migrations/sql`` grant, and append-only for everybody."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from ledger.streams import STREAMS
 from tally.testing import Database
 from tests.check_ledger import check_ledger
 
-SERVICES: Final = ("tally_collector", "tally_audit", "tally_grafana")
+SERVICES: Final = ("tally_collector", "tally_audit", "tally_grafana", "tally_inference")
+QUEUE: Final = ("review_queue", "review_progress")
 Grant = tuple[str, str, str]
 """A role, a privilege (``SELECT(column)`` for one column) and a relation."""
 
@@ -35,6 +36,14 @@ def expected_grants() -> set[Grant]:
     grants |= {("tally_audit", "SELECT", name) for name in ("chain_heads", "request_digests")}
     grants |= {(role, "SELECT", "alembic_version") for role in ("tally_collector", "tally_audit")}
     grants |= {(role, "SELECT", "telemetry_hourly") for role in ("tally_audit", "tally_grafana")}
+    readable = (*STREAMS, "resources", "chain_heads", "alembic_version")
+    grants |= {("tally_inference", "SELECT", name) for name in readable}
+    grants |= {
+        ("tally_inference", privilege, name)
+        for privilege in ("SELECT", "INSERT", "UPDATE", "DELETE")
+        for name in QUEUE
+    }
+    grants |= {("tally_audit", "SELECT", name) for name in QUEUE}
     return grants
 
 
@@ -94,13 +103,13 @@ def test_everything_of_the_ledger_belongs_to_tally_owner(pristine: Database) -> 
         "SELECT relname::text FROM pg_class WHERE relnamespace = 'public'::regnamespace "
         "AND relkind IN ('r', 'v', 'm') AND relowner = 'tally_owner'::regrole",
     )
-    tables = {*STREAMS, "resources", "chain_heads", "request_digests", "telemetry_hourly"}
+    tables = {*STREAMS, *QUEUE, "resources", "chain_heads", "request_digests", "telemetry_hourly"}
     assert {name for (name,) in owned} == tables | {f"{stream}_chained" for stream in STREAMS}
 
 
 def test_the_roles_have_no_power_beyond_their_grants(pristine: Database) -> None:
     """No superuser, no creating of roles or databases, no way around policies, no membership."""
-    roles = "'tally_owner', 'tally_collector', 'tally_audit', 'tally_grafana'"
+    roles = ", ".join(f"'{role}'" for role in ("tally_owner", *SERVICES))
     assert fetch(
         pristine.admin_url,
         f"SELECT bool_or(rolsuper OR rolcreaterole OR rolcreatedb OR rolbypassrls OR rolreplication) "
@@ -165,7 +174,7 @@ def test_a_stream_is_append_only_for_its_owner_and_for_a_superuser(table: str, f
 @pytest.mark.parametrize("table", [*STREAMS, "resources", "chain_heads"])
 def test_services_have_no_right_to_change_a_row(table: str, filled: Database) -> None:
     column = {"resources": "digest"}.get(table, "seq")
-    for url in (filled.collector_url, filled.audit_url, filled.grafana_url):
+    for url in (filled.collector_url, filled.audit_url, filled.grafana_url, filled.inference_url):
         for statement in changes(table, column):
             if table == "chain_heads" and url == filled.collector_url and statement.startswith("UPDATE"):
                 refused(url, statement, "a chain head only moves forward")

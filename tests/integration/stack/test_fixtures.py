@@ -19,9 +19,15 @@ def one(url: str, query: str) -> object:
 
 def test_a_test_gets_a_migrated_database_with_a_login_for_each_role(database: Database) -> None:
     assert migrate.current(database.admin_url) == migrate.head()
-    logins = [database.owner_url, database.collector_url, database.audit_url, database.grafana_url]
+    logins = [
+        database.owner_url,
+        database.collector_url,
+        database.audit_url,
+        database.grafana_url,
+        database.inference_url,
+    ]
     users = [one(url, "SELECT current_user") for url in logins]
-    assert users == ["tally_owner", "tally_collector", "tally_audit", "tally_grafana"]
+    assert users == ["tally_owner", "tally_collector", "tally_audit", "tally_grafana", "tally_inference"]
     assert one(database.admin_url, "SELECT extname FROM pg_extension WHERE extname = 'timescaledb'")
 
 
