@@ -1,0 +1,125 @@
+"""Who answers: for each model its champion and, beside it, a challenger; changed while requests go on.
+
+A request takes the seat of its model once and keeps it, so a change drops none: the old version finishes what
+it began and is then forgotten.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from inference.errors import ModelUnusable, Unavailable
+from inference.serving.model import LoadedModel
+from inference.serving.shelf import find
+
+log = structlog.get_logger("inference.desk")
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """A version that is to answer: with the digest that the ledger has of it."""
+
+    version: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the ledger says of one model: its champion, and a challenger with its share (0: in shadow)."""
+
+    champion: Post | None
+    challenger: Post | None = None
+    share: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """The versions of one model that are loaded."""
+
+    champion: LoadedModel
+    challenger: LoadedModel | None = None
+    share: float = 0.0
+
+    def choose(self, key: str) -> LoadedModel:
+        """Who answers the request of that key, always the same: the challenger for its share of keys."""
+        if self.challenger is None or self.share <= 0:
+            return self.champion
+        drawn = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big")
+        return self.challenger if drawn < self.share * 2**64 else self.champion
+
+    @property
+    def shadow(self) -> LoadedModel | None:
+        """Who answers beside the champion, for the record only."""
+        return self.challenger if self.share <= 0 else None
+
+
+class Desk:
+    """The seats of all models.  ``follow`` is for one task at a time; the rest is for any."""
+
+    def __init__(self, shelves: Sequence[Path]) -> None:
+        self._shelves = tuple(shelves)
+        self._seats: dict[str, Seat] = {}
+        self.problems: dict[str, str] = {}
+
+    @property
+    def seats(self) -> Mapping[str, Seat]:
+        """Every model that has a champion."""
+        return self._seats
+
+    def seat(self, model_id: str) -> Seat:
+        """The seat of a model.
+
+        Raises:
+            Unavailable: it has no champion.
+        """
+        try:
+            return self._seats[model_id]
+        except KeyError:
+            raise Unavailable(
+                f"the model {model_id} has no champion: promote a version of it", reason="no_champion"
+            ) from None
+
+    async def follow(self, plans: Mapping[str, Plan]) -> bool:
+        """Seat what the ledger says; returns whether something changed.
+
+        A version that can't be loaded changes nothing: who sat there goes on, and ``problems`` says why.
+        """
+        seats, problems = dict(self._seats), {}
+        for model_id, plan in plans.items():
+            try:
+                seat = await asyncio.to_thread(self._seated, model_id, plan, seats.get(model_id))
+            except ModelUnusable as error:
+                problems[model_id] = str(error)
+                if self.problems.get(model_id) != str(error):
+                    log.warning("a model can't be seated", model=model_id, problem=str(error))
+                continue
+            if seat is None:
+                seats.pop(model_id, None)
+            else:
+                seats[model_id] = seat
+        changed = seats != self._seats
+        self._seats, self.problems = seats, problems
+        return changed
+
+    def _seated(self, model_id: str, plan: Plan, now: Seat | None) -> Seat | None:
+        if plan.champion is None:
+            return None
+        loaded = {} if now is None else {m.digest: m for m in (now.champion, now.challenger) if m is not None}
+
+        def load(post: Post) -> LoadedModel:
+            return loaded.get(post.digest) or LoadedModel(
+                find(self._shelves, model_id, post.version), post.digest
+            )
+
+        champion = load(plan.champion)
+        challenger = None if plan.challenger is None else load(plan.challenger)
+        same = (champion, challenger, plan.share)
+        if now is not None and (now.champion, now.challenger, now.share) == same:
+            return now
+        return Seat(champion, challenger, plan.share)
