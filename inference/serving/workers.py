@@ -20,6 +20,7 @@ class Workers:
         """``max_in_flight`` counts items, waiting ones included."""
         self._pool = ThreadPoolExecutor(threads, f"inference-{name}")
         self._max_in_flight = max_in_flight
+        self.threads = threads
         self.in_flight = 0
 
     @contextmanager

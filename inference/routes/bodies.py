@@ -1,0 +1,170 @@
+"""What callers send and get: the bodies of ``/predict``, with the examples that ``/docs`` shows."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Final, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+
+from inference.errors import InferenceError
+from inference.manifest import Identifier
+from inference.predictor import Item, Prediction
+
+_EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
+_AHEAD: Final = timedelta(days=1)
+MOST_ITEMS: Final = 1_000
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Reading = float | int | str | None
+
+
+class Asked(BaseModel):
+    """One item to classify: give ``image_url`` or ``readings``."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "image_url": "file:///photos/rvm-0001/2026-11-21/00042.jpg",
+                    "sensor_id": "demo-rvm-0001",
+                    "transaction_id": "demo-rvm-0001-7-00000042",
+                }
+            ]
+        },
+    )
+
+    sensor_id: Name = Field(description="the machine, by the name that its telemetry has")
+    image_url: Annotated[str, StringConstraints(min_length=1, max_length=2048)] | None = Field(
+        None,
+        description="file:, http(s): or s3: URL of a JPEG, PNG or WebP, within configured roots and hosts",
+    )
+    readings: dict[Name, Reading] | None = Field(
+        None, description="sensor readings by name; GET /model/info?model=... lists names, units and bounds"
+    )
+    transaction_id: Name | None = Field(None, description="the deposit that the item belongs to")
+    site_id: Name | None = Field(None, description="where the machine stands")
+    observed_at: datetime | None = Field(
+        None, description="when the photo or the readings were taken, with time zone; left out: now"
+    )
+    model: Identifier | None = Field(None, description="a model other than the one for this kind of input")
+
+    @field_validator("observed_at")
+    @classmethod
+    def _believable(cls, moment: datetime | None) -> datetime | None:
+        if moment is None:
+            return None
+        if moment.tzinfo is None:
+            raise ValueError("must name its time zone")
+        if not _EARLIEST <= moment <= datetime.now(UTC) + _AHEAD:
+            raise ValueError("must lie between the year 2000 and a day from now")
+        return moment
+
+    @model_validator(mode="after")
+    def _one_kind_of_input(self) -> Self:
+        if self.image_url is None and self.readings is None:
+            raise ValueError("give image_url or readings")
+        if self.image_url is not None and self.readings is not None:
+            raise ValueError("give image_url or readings, not both: each model answers one kind of input")
+        return self
+
+    def item(self, photo_model: str, readings_model: str) -> Item:
+        """The item, with the model that answers it."""
+        usual = photo_model if self.image_url is not None else readings_model
+        return Item(
+            sensor_id=self.sensor_id,
+            site_id=self.site_id,
+            transaction_id=self.transaction_id,
+            observed_ns=None if self.observed_at is None else _nanoseconds(self.observed_at),
+            model_id=self.model or usual,
+            image_url=self.image_url,
+            readings=self.readings,
+        )
+
+
+class Answered(BaseModel):
+    """The answer; it is on record under ``prediction_id``."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "prediction": "glass",
+                    "confidence_score": 0.9731,
+                    "processing_time_ms": 14.2,
+                    "prediction_id": "pred-0b0f8e0e-6a54-4b0e-9a55-0d6d6f2f2a53",
+                    "model": "waste-photos",
+                    "model_version": "2026.11.21-1a2b3c4d",
+                    "top": {"glass": 0.9731, "plastic": 0.0182, "metal": 0.0061},
+                    "review": False,
+                }
+            ]
+        }
+    )
+
+    prediction: str | float = Field(description="the class; of a regression, the value")
+    confidence_score: float | None = Field(description="calibrated probability of it; null of a regression")
+    processing_time_ms: float = Field(description="from arrival until the answer was on record")
+    prediction_id: str
+    model: str
+    model_version: str
+    top: dict[str, float] = Field(description="the likeliest classes")
+    review: bool = Field(description="true: not sure enough, a human will decide")
+
+
+class AskedMany(BaseModel):
+    """Up to a thousand items, answered together."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    items: Annotated[list[Asked], Field(min_length=1, max_length=MOST_ITEMS)]
+
+
+class Problem(BaseModel):
+    """Why there is no answer."""
+
+    reason: str = Field(
+        description="a word for programs; docs/models.md lists them", examples=["not_a_photo"]
+    )
+    message: str = Field(description="a sentence for people")
+    details: list[dict[str, object]] | None = None
+
+
+class Failed(BaseModel):
+    """The body of every answer with a status of 400 or more."""
+
+    error: Problem
+
+
+class AnsweredMany(BaseModel):
+    """An answer or a problem for each item, in their order."""
+
+    results: list[Answered | Failed]
+
+
+def answered(made: Prediction) -> Answered:
+    """A prediction as it is told."""
+    manifest, answer = made.model.manifest, made.answer
+    return Answered(
+        prediction=answer.label if answer.value is None else answer.value,
+        confidence_score=None if answer.confidence is None else round(answer.confidence, 6),
+        processing_time_ms=round(made.seconds * 1000, 3),
+        prediction_id=made.prediction_id,
+        model=manifest.model_id,
+        model_version=manifest.version,
+        top=answer.top,
+        review=answer.unsure,
+    )
+
+
+def failed(error: InferenceError) -> Failed:
+    """An error as it is told."""
+    return Failed(
+        error=Problem(reason=error.reason, message=str(error), details=getattr(error, "details", None))
+    )
+
+
+def _nanoseconds(moment: datetime) -> int:
+    return int((moment - datetime(1970, 1, 1, tzinfo=UTC)) / timedelta(microseconds=1)) * 1000

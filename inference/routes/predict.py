@@ -1,0 +1,53 @@
+"""``/predict``, one item or many."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Response
+
+from inference.access import Principal, require
+from inference.errors import InferenceError
+from inference.predictor import Predictor
+from inference.routes.bodies import Answered, AnsweredMany, Asked, AskedMany, Failed, answered, failed
+from inference.settings import InferenceSettings
+
+_PROBLEMS: dict[int | str, dict[str, object]] = {
+    401: {"model": Failed, "description": "no token, or one that nobody holds"},
+    403: {"model": Failed, "description": "the token's holder has not the role predict"},
+    413: {"model": Failed, "description": "the body is too large"},
+    422: {"model": Failed, "description": "the item can't be classified, now or ever; nothing is recorded"},
+    503: {"model": Failed, "description": "not now: try again; nothing is recorded"},
+}
+
+Caller = Annotated[Principal, Depends(require("predict"))]
+
+
+def predict_routes(settings: InferenceSettings, predictor: Predictor) -> APIRouter:
+    """The routes of predictions."""
+    router = APIRouter(tags=["predictions"], responses=_PROBLEMS)
+
+    @router.post("/predict", response_model=Answered, summary="Classify one item")
+    async def predict(asked: Asked, _caller: Caller) -> Response:
+        """The answer is on record, in the durable outbox of the ledger, before it leaves."""
+        made = await predictor.predict(asked.item(settings.photo_model, settings.readings_model))
+        return _json(answered(made))
+
+    @router.post("/predict/batch", response_model=AnsweredMany, summary="Classify many items")
+    async def predict_many(asked: AskedMany, _caller: Caller) -> Response:
+        """An answer or a problem for each item; a bad item costs no other."""
+        items = [one.item(settings.photo_model, settings.readings_model) for one in asked.items]
+        results = await predictor.predict_all(items)
+        return _json(
+            AnsweredMany(
+                results=[
+                    failed(made) if isinstance(made, InferenceError) else answered(made) for made in results
+                ]
+            )
+        )
+
+    return router
+
+
+def _json(body: Answered | AnsweredMany) -> Response:
+    return Response(body.model_dump_json(exclude_none=False), media_type="application/json")
