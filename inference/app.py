@@ -106,7 +106,7 @@ def create_app(
         assert isinstance(error, RequestValidationError)
         metrics.errors.labels("invalid_request").inc()
         # What was sent is not repeated: it may be no JSON at all, or a NaN, which JSON can't say.
-        details: list[dict[str, object]] = [
+        details: list[dict[str, Any]] = [
             {"field": ".".join(str(part) for part in one["loc"][1:]), "problem": one["msg"]}
             for one in error.errors()[:20]
         ]

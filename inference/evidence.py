@@ -9,19 +9,16 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Literal
 
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
-from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs, ScopeLogs
-from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ScopeLogs
 
 from inference.manifest import Manifest
+from inference.otlp import SERVICE, Plain, key_values
 from inference.serving.model import Answer
 
-SERVICE_NAME: Final = "tally-inference"
 EventName = Literal["inference.prediction", "inference.shadow", "inference.estimate"]
-Sent = str | float | int | bool | Mapping[str, float] | Iterable[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,39 +56,13 @@ def request_bytes(recorded: Iterable[Recorded]) -> bytes:
     for item in recorded:
         scope = machines.get(item.sensor_id)
         if scope is None:
-            resource = ResourceLogs(resource=_machine(item.sensor_id))
-            resource.scope_logs.add().scope.name = SERVICE_NAME
-            request.resource_logs.append(resource)
-            scope = machines[item.sensor_id] = request.resource_logs[-1].scope_logs[0]
+            group = request.resource_logs.add()
+            group.resource.attributes.extend(
+                key_values({"service.instance.id": item.sensor_id, "service.name": SERVICE})
+            )
+            scope = machines[item.sensor_id] = group.scope_logs.add()
         scope.log_records.append(_record(item))
     return request.SerializeToString()
-
-
-def attribute(key: str, value: Sent) -> KeyValue:
-    """An attribute in OTLP's own types."""
-    return KeyValue(key=key, value=_any(value))
-
-
-def _any(value: Sent) -> AnyValue:
-    if isinstance(value, str):
-        return AnyValue(string_value=value)
-    if isinstance(value, bool):
-        return AnyValue(bool_value=value)
-    if isinstance(value, int):
-        return AnyValue(int_value=value)
-    if isinstance(value, float):
-        return AnyValue(double_value=value)
-    if isinstance(value, Mapping):
-        return AnyValue(
-            kvlist_value=KeyValueList(values=[attribute(key, part) for key, part in value.items()])
-        )
-    return AnyValue(array_value=ArrayValue(values=[_any(part) for part in value]))
-
-
-def _machine(sensor_id: str) -> Resource:
-    return Resource(
-        attributes=[attribute("service.name", SERVICE_NAME), attribute("service.instance.id", sensor_id)]
-    )
 
 
 def _record(item: Recorded) -> LogRecord:
@@ -101,31 +72,31 @@ def _record(item: Recorded) -> LogRecord:
         name = "inference.shadow"
     elif manifest.task == "regression":
         name = "inference.estimate"
-    fields: list[tuple[str, Sent | None]] = [
-        ("prediction.id", item.prediction_id),
-        ("deposit.transaction_id", item.transaction_id),
-        ("site.id", item.site_id),
-        ("model.id", manifest.model_id),
-        ("model.version", manifest.version),
-        ("model.digest", item.model_digest),
-        ("prediction.role", item.role),
-        ("prediction.input_digest", item.input_digest),
-    ]
+    fields: dict[str, Plain] = {
+        "prediction.id": item.prediction_id,
+        "deposit.transaction_id": item.transaction_id,
+        "site.id": item.site_id,
+        "model.id": manifest.model_id,
+        "model.version": manifest.version,
+        "model.digest": item.model_digest,
+        "prediction.role": item.role,
+        "prediction.input_digest": item.input_digest,
+        "prediction.statistics": item.statistics or None,
+    }
     if answer.value is not None:
-        fields += [("prediction.value", answer.value), ("prediction.unit", manifest.unit)]
+        fields |= {"prediction.value": answer.value, "prediction.unit": manifest.unit}
     else:
-        fields += [
-            ("prediction.material", answer.label),
-            ("prediction.confidence", answer.confidence),
-            ("prediction.threshold", manifest.review_below),
-            ("prediction.top", answer.top),
-            ("prediction.covers", manifest.covers.get(answer.label)),
-            ("prediction.champion", item.champion_label),
-        ]
-    fields.append(("prediction.statistics", item.statistics or None))
+        fields |= {
+            "prediction.material": answer.label,
+            "prediction.confidence": answer.confidence,
+            "prediction.threshold": manifest.review_below,
+            "prediction.top": answer.top,
+            "prediction.covers": manifest.covers.get(answer.label),
+            "prediction.champion": item.champion_label,
+        }
     return LogRecord(
         event_name=name,
         time_unix_nano=item.observed_ns,
         observed_time_unix_nano=item.answered_ns,
-        attributes=[attribute(key, value) for key, value in fields if value is not None],
+        attributes=key_values(fields),
     )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Final, Protocol, TypeVar
 
@@ -22,11 +22,11 @@ _DENIED_S: Final = 2.0
 _Kept = TypeVar("_Kept")
 
 
-class Directory(Protocol):
-    """What this module needs of ``store.machines.MachineDirectory``."""
+class Ledger(Protocol):
+    """What this module needs of ``store.sessions.Sessions``."""
 
-    async def known(self, machine_id: str) -> bool:
-        """Whether the ledger has rows that the machine sent."""
+    async def fetch(self, name: str, *values: object) -> Sequence[Mapping[str, object]]:
+        """The rows of a named query."""
         ...
 
 
@@ -35,13 +35,13 @@ class Sensors:
 
     def __init__(
         self,
-        directory: Directory,
+        ledger: Ledger,
         patterns: Sequence[str] = (),
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """``patterns`` are shell patterns of names that are known though the ledger has no row of them."""
-        self._directory = directory
+        self._ledger = ledger
         self._patterns = tuple(patterns)
         self._clock = clock
         self._known: OrderedDict[str, None] = OrderedDict()
@@ -62,13 +62,13 @@ class Sensors:
         if denied_at is not None and self._clock() - denied_at < _DENIED_S:
             raise _unknown(sensor_id)
         try:
-            known = await self._directory.known(sensor_id)
+            (row,) = await self._ledger.fetch("known_machine", sensor_id)
         except StoreError as error:
             raise Unavailable(
                 "whether this sensor is known can't be asked now: the database does not answer",
                 reason="sensors_unavailable",
             ) from error
-        if not known:
+        if not row["known"]:
             _remember(self._denied, sensor_id, self._clock())
             raise _unknown(sensor_id)
         self._denied.pop(sensor_id, None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Final, Self
+from typing import Annotated, Any, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
@@ -129,7 +129,7 @@ class Problem(BaseModel):
         description="a word for programs; docs/models.md lists them", examples=["not_a_photo"]
     )
     message: str = Field(description="a sentence for people")
-    details: list[dict[str, object]] | None = None
+    details: dict[str, Any] | list[dict[str, Any]] | None = None
 
 
 class Failed(BaseModel):
