@@ -28,29 +28,13 @@ import asyncpg
 
 from ledger.batch import Chained, ChainKey, Head, Request, chain_batch, chain_keys, new_head
 from ledger.streams import STREAMS
-from store.errors import StoreDefect, StoreError, StoreRejected, StoreUnavailable
+from store.errors import StoreUnavailable
 from store.queries import query
+from store.translation import translated
 
 Step = Callable[[str], None]
 """Told the name of each step of a write as it is passed; fault tests stop the process there."""
 
-_REJECTING: Final = (
-    asyncpg.DataError,
-    asyncpg.IntegrityConstraintViolationError,
-    asyncpg.ProgramLimitExceededError,
-)
-"""Errors that the same data will meet again."""
-_DEFECTS: Final = (asyncpg.PLPGSQLError, asyncpg.InternalServerError)
-"""Errors of somebody's trigger or of PostgreSQL itself, which perhaps one request alone brings out."""
-_RETRYABLE: Final = (
-    OSError,
-    EOFError,
-    asyncio.TimeoutError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # a session that the server ended while it was idle fails so when next used
-    asyncpg.PostgresError,
-)
-"""Everything else: a missing right or table too is mended by an operator; clients keep their data so long."""
 _KNOWN_RESOURCES: Final = 100_000
 _TURN_S: Final = 5.0
 _PIECE_BYTES: Final = 4 << 20
@@ -93,26 +77,6 @@ class _WrongGuess(Exception):
     """The heads are not where the caller thought, or some requests were committed before."""
 
 
-@contextlib.asynccontextmanager
-async def _translated() -> AsyncIterator[None]:
-    """Each error of asyncpg becomes one of ``store.errors``, by what the caller should do."""
-    try:
-        yield
-    except StoreError:
-        raise
-    except _REJECTING as error:
-        raise StoreRejected(f"{type(error).__name__}: {error}") from error
-    except _DEFECTS as error:
-        raise StoreDefect(f"{type(error).__name__}: {error}") from error
-    except _RETRYABLE as error:
-        raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
-    except _WrongGuess:
-        raise
-    except Exception as error:
-        # A defect of ours that some request brings out.  Failing alone, it can't hold up the others.
-        raise StoreDefect(f"unexpected {type(error).__name__}: {error}") from error
-
-
 async def _pieces(data: bytes) -> AsyncIterator[bytes]:
     """A COPY file, mostly in one piece; that of a huge request in several, since asyncpg copies each."""
     if len(data) <= _PIECE_BYTES:
@@ -150,7 +114,7 @@ class LedgerWriter:
         """
         turn = turn or Turn()
         try:
-            async with _translated(), self._ready() as connection:
+            async with translated(_WrongGuess), self._ready() as connection:
                 appended = None
                 if guess is not None:
                     with contextlib.suppress(_WrongGuess):
@@ -274,7 +238,7 @@ class LedgerWriter:
         Raises:
             StoreUnavailable: the database can't be reached.
         """
-        async with _translated(), self._ready() as connection:
+        async with translated(_WrongGuess), self._ready() as connection:
             found = _heads(await connection.fetch(query("read_heads"), *_columns(keys)))
         return {key: found.get(key) or new_head(key) for key in keys}
 
@@ -284,7 +248,7 @@ class LedgerWriter:
         Raises:
             StoreUnavailable: the database can't be reached.
         """
-        async with _translated(), self._ready() as connection:
+        async with translated(_WrongGuess), self._ready() as connection:
             await connection.execute(query("forget_requests"), age)
 
     async def close(self) -> None:
@@ -330,7 +294,7 @@ async def last_seen(url: str) -> list[tuple[str, str | None, datetime]]:
     Raises:
         StoreUnavailable: the database can't be reached.
     """
-    async with _translated():
+    async with translated():
         connection = await asyncpg.connect(url, timeout=10, command_timeout=60)
         try:
             rows = await connection.fetch(query("last_seen"))
