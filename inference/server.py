@@ -12,6 +12,7 @@ from typing import Final
 import structlog
 
 from inference.access import Principals
+from inference.adoption import adopt
 from inference.app import create_app
 from inference.governance.registry import Registry
 from inference.governance.state import ModelState
@@ -92,12 +93,13 @@ async def serve(settings: InferenceSettings) -> int:
             asyncio.create_task(follower.run(settings.follow_s)),
             asyncio.create_task(Forwarder(spool, sender, metrics.registry).run()),
         ]
+        adoption = asyncio.create_task(adopt(registry, [settings.packaged])) if settings.adopt else None
         log.info("listening", port=settings.port, models=sorted(desk.seats))
         stopped = asyncio.create_task(stop.wait())
         done, _ = await asyncio.wait({stopped, *background}, return_when=asyncio.FIRST_COMPLETED)
         readiness.unready("stopping")
         broken = [task for task in background if task in done]
-        for task in (*background, stopped):
+        for task in (*background, stopped, *([adoption] if adoption else [])):
             task.cancel()
         for result in await asyncio.gather(*background, return_exceptions=True):
             if isinstance(result, Exception):

@@ -43,6 +43,9 @@ class InferenceSettings(BaseSettings):
         default_factory=lambda: max(1, os.cpu_count() or 1), ge=1, description="photos classified at a time"
     )
     max_in_flight: int = Field(256, ge=1, description="items under way; more are told to try later")
+    adopt: bool = Field(
+        False, description="take up packaged models that have no champion yet: approve and promote them"
+    )
     follow_s: float = Field(0.5, gt=0, description="how often the ledger is asked for steps of models")
     monitor_s: float = Field(60.0, gt=0, description="how often accuracy and drift are measured")
     project_s: float = Field(2.0, gt=0, description="how often the review queue takes up new predictions")
@@ -50,6 +53,11 @@ class InferenceSettings(BaseSettings):
     accuracy_least: float = Field(0.85, ge=0, le=1, description="rolling accuracy below it raises an alarm")
     drift_most: float = Field(0.25, gt=0, description="population stability index above it raises an alarm")
     retrain_spec: str | None = Field(None, description="spec to train when accuracy or drift raise an alarm")
+
+    @property
+    def packaged(self) -> Path:
+        """The models that come with the package."""
+        return _PACKAGED
 
     @property
     def shelves(self) -> tuple[Path, ...]:

@@ -35,11 +35,14 @@ class Settings(BaseSettings):
     """An administrator's login to a server of one's own; the embedded database is not used then."""
     collector_database_url: str | None = None
     audit_database_url: str | None = None
+    inference_database_url: str | None = None
     db_port: Port = 54320
     """The embedded database listens here, on 127.0.0.1."""
     collector_host: str = "127.0.0.1"
     collector_grpc_port: Port = 4317
     collector_http_port: Port = 4318
+    inference_host: str = "127.0.0.1"
+    inference_port: Port = 8080
     cache_dir: Path = Field(default_factory=_cache_directory)
     """Holds private Debian roots, shared by all checkouts of a user."""
     var_dir: Path = Field(default_factory=_var_directory)
@@ -54,6 +57,21 @@ class Settings(BaseSettings):
     def run_dir(self) -> Path:
         """State of the running stack: lock and status."""
         return self.var_dir / "run"
+
+    @property
+    def inference_dir(self) -> Path:
+        """The inference service's outbox and last known state."""
+        return self.var_dir / "inference"
+
+    @property
+    def models_dir(self) -> Path:
+        """Models that were trained here."""
+        return self.var_dir / "models"
+
+    @property
+    def photos_dir(self) -> Path:
+        """Photos that file: URLs may name, besides what TALLY_INFERENCE_PHOTO_ROOTS lists."""
+        return self.var_dir / "photos"
 
     @property
     def secrets_dir(self) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -11,6 +12,7 @@ from typing import Final
 from tally.embedded.databases import ensure_database, grant_logins
 from tally.embedded.programs import Programs, find_programs
 from tally.embedded.server import ADMIN, DATABASE, SERVICE_ROLES, Server
+from tally.principals import ensure_principals
 from tally.settings import Settings
 from tally.stack.units import DatabaseUnit, Service, ServiceUnit, Unit
 
@@ -36,21 +38,25 @@ def embedded_server(settings: Settings, say: Say) -> Server:
 
 
 def database_urls(settings: Settings) -> dict[str, str]:
-    """Connection URLs by variable: the administrator's, the collector's, the audit's.
+    """Connection URLs by variable: the administrator's, the collector's, the audit's, inference's.
 
     For the embedded database they are derived from its generated passwords.
     """
     if settings.database_url is None:
         server = embedded_server(settings, lambda _line: None)
-        admin, collector, audit = server.url(), server.url("tally_collector"), server.url("tally_audit")
+        admin, collector, audit, inference = (
+            server.url(role) for role in (ADMIN, "tally_collector", "tally_audit", "tally_inference")
+        )
     else:
         admin = settings.database_url
         collector = settings.collector_database_url or admin
         audit = settings.audit_database_url or admin
+        inference = settings.inference_database_url or admin
     return {
         "TALLY_DATABASE_URL": admin,
         "TALLY_COLLECTOR_DATABASE_URL": collector,
         "TALLY_AUDIT_DATABASE_URL": audit,
+        "TALLY_INFERENCE_DATABASE_URL": inference,
     }
 
 
@@ -93,7 +99,34 @@ def services(settings: Settings) -> tuple[Service, ...]:
             },
             host=settings.collector_host,
         ),
+        Service(
+            name="inference",
+            command=(sys.executable, "-m", "inference"),
+            environment=_inference_defaults(settings)
+            | _environment()
+            | {
+                "TALLY_INFERENCE_DATABASE_URL": urls["TALLY_INFERENCE_DATABASE_URL"],
+                "TALLY_INFERENCE_COLLECTOR": f"{settings.collector_host}:{settings.collector_grpc_port}",
+                "TALLY_INFERENCE_HOST": settings.inference_host,
+                "TALLY_INFERENCE_PORT": str(settings.inference_port),
+            },
+            health_url=f"http://{settings.inference_host}:{settings.inference_port}/health",
+            ports={"TALLY_INFERENCE_PORT": settings.inference_port},
+            host=settings.inference_host,
+        ),
     )
+
+
+def _inference_defaults(settings: Settings) -> dict[str, str]:
+    """What the stack chooses where the caller's environment says nothing."""
+    settings.photos_dir.mkdir(parents=True, exist_ok=True)
+    return {
+        "TALLY_INFERENCE_PRINCIPALS": str(ensure_principals(settings.secrets_dir)),
+        "TALLY_INFERENCE_STATE_DIR": str(settings.inference_dir),
+        "TALLY_INFERENCE_MODELS_DIRS": json.dumps([str(settings.models_dir)]),
+        "TALLY_INFERENCE_PHOTO_ROOTS": json.dumps([str(settings.photos_dir)]),
+        "TALLY_INFERENCE_ADOPT": "true",
+    }
 
 
 def units(settings: Settings, say: Say, *, only_database: bool = False) -> Sequence[Unit]:
@@ -116,10 +149,9 @@ def log_path(settings: Settings, name: str) -> Path:
 
 
 def _environment() -> dict[str, str]:
-    admin = ("TALLY_DATABASE_URL", "TALLY_AUDIT_DATABASE_URL")  # a service has its own login only
     return {
         name: value
         for name, value in os.environ.items()
-        if name not in admin
+        if not name.endswith("DATABASE_URL")  # a service has its own login only
         and any(name == key or (key.endswith("_") and name.startswith(key)) for key in _INHERITED)
     }
