@@ -80,7 +80,8 @@ def require(role: Role) -> Callable[..., Principal]:
     Use it as ``principal: Annotated[Principal, Depends(require("govern"))]``.
     """
 
-    def principal_with_role(
+    # A coroutine, since FastAPI would run a plain function in a thread.
+    async def principal_with_role(
         request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
     ) -> Principal:
         principals: Principals = request.app.state.principals

@@ -39,8 +39,12 @@ from outbox.gather import Gather
 
 _REMEMBERED: Final = 10_000
 """Answers kept for requests that are repeated."""
+_HELD_A_THREAD: Final = 4
+"""Photos in memory for each thread: more would wait for a thread with all their bytes."""
 
 Kind = Literal["photo", "readings"]
+Row = NDArray[np.uint8] | NDArray[np.float32]
+"""A model's input: pixels [height, width, 3], or columns of readings [columns]."""
 
 log = structlog.get_logger("inference.predictor")
 
@@ -70,17 +74,24 @@ class Prediction:
 
 
 @dataclass(frozen=True, slots=True)
-class _Ready:
-    """An input that is read and checked, with what else is kept of it."""
+class _Task:
+    """An item with who answers it."""
 
     item: Item
     seat: Seat
     model: LoadedModel
     prediction_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """A task that is answered, with what else is kept of its input."""
+
+    task: _Task
+    answer: Answer
+    row: Row
     digest: str
     statistics: Mapping[str, float]
-    row: NDArray[np.uint8] | NDArray[np.float32]
-    arrived: float
 
 
 class Predictor:
@@ -111,6 +122,7 @@ class Predictor:
         }
         for kind, workers in self._workers.items():
             metrics.in_flight.labels(kind).set_function(partial(getattr, workers, "in_flight"))
+        self._held = asyncio.Semaphore(threads * _HELD_A_THREAD)
         self._shadows: set[asyncio.Task[None]] = set()
         self._recent: OrderedDict[tuple[str, str, str], Prediction] = OrderedDict()
 
@@ -132,15 +144,13 @@ class Predictor:
             Unavailable: too much is under way, or the outbox takes nothing; nothing is recorded.
         """
         arrived = time.perf_counter()
-        kinds = [self._kind(item) for item in items]
+        kinds = [_kind(item) for item in items]
         with ExitStack() as room:
             for kind, workers in self._workers.items():
                 if count := kinds.count(kind):
                     room.enter_context(workers.admitted(count))
-            ready = await asyncio.gather(
-                *(self._prepared(item, arrived) for item in items), return_exceptions=True
-            )
-            results = await self._answered(ready)
+            tasks = await asyncio.gather(*(self._task(item) for item in items), return_exceptions=True)
+            results = await self._answered(tasks, arrived)
         for result in results:
             if isinstance(result, InferenceError):
                 self._metrics.errors.labels(result.reason).inc()
@@ -152,145 +162,176 @@ class Predictor:
         for workers in self._workers.values():
             workers.close()
 
-    @staticmethod
-    def _kind(item: Item) -> Kind:
-        return "photo" if item.image_url is not None else "readings"
-
-    async def _prepared(self, item: Item, arrived: float) -> _Ready:
+    async def _task(self, item: Item) -> _Task:
         await self._sensors.check(item.sensor_id)
         seat = self._desk.seat(item.model_id)
         prediction_id = new_prediction_id()
         model = seat.choose(item.transaction_id or prediction_id)
-        asked = model.manifest.input
-        if (item.image_url is not None) != isinstance(asked, PhotoInput):
-            wanted = "an image_url" if isinstance(asked, PhotoInput) else "readings"
+        if (item.image_url is not None) != isinstance(model.manifest.input, PhotoInput):
+            wanted = "readings" if model.encoder is not None else "an image_url"
             raise BadInput(f"the model {item.model_id} takes {wanted}", reason="wrong_input")
-        if item.image_url is not None and isinstance(asked, PhotoInput):
-            content = await self._photos.fetch(item.image_url)
-            pixels, described, digest = await self._workers["photo"].run(
-                self._seen, content, asked.width, asked.height
-            )
-            return _Ready(item, seat, model, prediction_id, digest, described, pixels, arrived)
-        assert model.encoder is not None
-        readings = item.readings or {}
-        row = np.array(model.encoder.row(readings), np.float32)
-        numbers = {name: float(value) for name, value in readings.items() if isinstance(value, int | float)}
-        digest = sha256_hex(canonical_json({name: _plain(value) for name, value in readings.items()}))
-        return _Ready(item, seat, model, prediction_id, digest, numbers, row, arrived)
+        return _Task(item, seat, model, prediction_id)
 
-    def _seen(
-        self, content: bytes, width: int, height: int
-    ) -> tuple[NDArray[np.uint8], dict[str, float], str]:
-        pixels = decode(content, width, height, self._max_pixels)
-        return pixels, statistics(pixels), sha256_hex(content)
-
-    async def _answered(self, ready: Sequence[_Ready | BaseException]) -> list[Prediction | InferenceError]:
-        results: list[Prediction | InferenceError | None] = [None] * len(ready)
-        groups: dict[int, list[tuple[int, _Ready]]] = {}
-        for place, one in enumerate(ready):
-            if isinstance(one, _Ready):
-                known = self._recall(one)
-                if known is not None:
-                    results[place] = known
-                else:
-                    groups.setdefault(id(one.model), []).append((place, one))
-            elif isinstance(one, InferenceError):
-                results[place] = one
-            else:
-                raise one
-        answers = await asyncio.gather(*(self._run(group) for group in groups.values()))
-        fresh = [
-            (place, one, answer)
-            for group, answered in zip(groups.values(), answers, strict=True)
-            for (place, one), answer in zip(group, answered, strict=True)
-        ]
+    async def _answered(
+        self, tasks: Sequence[_Task | BaseException], arrived: float
+    ) -> list[Prediction | InferenceError]:
+        """Answer what can be answered, put all of it on record, then tell."""
+        photos = [task for task in tasks if isinstance(task, _Task) and task.item.image_url is not None]
+        tables: dict[str, list[_Task]] = {}
+        for task in tasks:
+            if isinstance(task, _Task) and task.item.image_url is None:
+                tables.setdefault(task.model.digest, []).append(task)
+        answered = await asyncio.gather(
+            *(self._photo(task) for task in photos), *(self._table(group) for group in tables.values())
+        )
+        outcomes = {id(task): outcome for part in answered for task, outcome in part}
+        fresh = [outcome for outcome in outcomes.values() if isinstance(outcome, _Done)]
         if fresh:
             await self._record(fresh)
-        now = time.perf_counter()
-        for place, one, answer in fresh:
-            made = Prediction(one.prediction_id, one.model, answer, one.digest, now - one.arrived)
-            results[place] = made
-            self._remember(one, made)
-            self._count(one, answer, made.seconds)
+        seconds = time.perf_counter() - arrived
+        results: list[Prediction | InferenceError] = []
+        for task in tasks:
+            outcome = task if isinstance(task, BaseException) else outcomes[id(task)]
+            if isinstance(outcome, _Done):
+                outcome = self._told(outcome, seconds)
+            elif not isinstance(outcome, Prediction | InferenceError):
+                raise outcome
+            results.append(outcome)
         self._start_shadows(fresh)
-        return [result for result in results if result is not None]
+        return results
 
-    async def _run(self, group: Sequence[tuple[int, _Ready]]) -> list[Answer]:
-        """The model's answers for inputs of one model; photos one by one, so that they share the threads."""
-        model = group[0][1].model
-        rows = [one.row for _, one in group]
-        workers = self._workers[self._kind(group[0][1].item)]
-        if isinstance(model.manifest.input, PhotoInput):
-            answered = await asyncio.gather(*(workers.run(model.answer, row[np.newaxis]) for row in rows))
-            return [answers[0] for answers in answered]
-        return await workers.run(model.answer, np.stack(rows))
+    async def _photo(self, task: _Task) -> list[tuple[_Task, _Outcome]]:
+        """A photo is fetched by the loop; one thread then does all the rest."""
+        assert task.item.image_url is not None
+        async with self._held:
+            try:
+                content = await self._photos.fetch(task.item.image_url)
+                return [(task, await self._workers["photo"].run(self._seen, task, content))]
+            except InferenceError as error:
+                return [(task, error)]
 
-    async def _record(self, fresh: Sequence[tuple[int, _Ready, Answer]]) -> None:
-        body = request_bytes(
-            _recorded(one, answer, one.model, "champion" if one.model is one.seat.champion else "challenger")
-            for _, one, answer in fresh
-        )
+    def _seen(self, task: _Task, content: bytes) -> _Outcome:
+        digest = sha256_hex(content)
+        if (known := self._recall(task, digest)) is not None:
+            return known
+        asked = task.model.manifest.input
+        assert isinstance(asked, PhotoInput)
+        pixels = decode(content, asked.width, asked.height, self._max_pixels)
+        (answer,) = task.model.answer(pixels[np.newaxis])
+        return _Done(task, answer, pixels, digest, statistics(pixels))
+
+    async def _table(self, tasks: Sequence[_Task]) -> list[tuple[_Task, _Outcome]]:
+        """Readings for one model are answered together, the bad ones left out."""
+        model = tasks[0].model
+        assert model.encoder is not None
+        outcomes: list[tuple[_Task, _Outcome]] = []
+        good: list[tuple[_Task, list[float], str]] = []
+        for task in tasks:
+            readings = task.item.readings or {}
+            try:
+                row = model.encoder.row(readings)
+            except BadInput as error:
+                outcomes.append((task, error))
+                continue
+            digest = sha256_hex(canonical_json({name: _plain(value) for name, value in readings.items()}))
+            known = self._recall(task, digest)
+            if known is None:
+                good.append((task, row, digest))
+            else:
+                outcomes.append((task, known))
+        if not good:
+            return outcomes
+        rows = np.array([row for _, row, _ in good], np.float32)
+        try:
+            answers = await self._workers["readings"].run(model.answer, rows)
+        except InferenceError as error:
+            return outcomes + [(task, error) for task, _, _ in good]
+        for (task, _, digest), row, answer in zip(good, rows, answers, strict=True):
+            outcomes.append((task, _Done(task, answer, row, digest, _numbers(task.item))))
+        return outcomes
+
+    async def _record(self, fresh: Sequence[_Done]) -> None:
+        body = request_bytes(_recorded(done, done.answer, done.task.model, _role(done)) for done in fresh)
         try:
             await self._outbox.put(body)
         except OutboxError as error:
             log.warning("predictions are not recorded, so they are not given", error=str(error))
             raise Unavailable("the prediction can't be recorded now: try again", reason="outbox") from error
 
-    def _count(self, one: _Ready, answer: Answer, seconds: float) -> None:
-        manifest = one.model.manifest
-        self._metrics.latency.labels(self._kind(one.item)).observe(seconds)
+    def _told(self, done: _Done, seconds: float) -> Prediction:
+        """Remember and count an answer that is on record."""
+        task, answer = done.task, done.answer
+        made = Prediction(task.prediction_id, task.model, answer, done.digest, seconds)
+        if task.item.transaction_id is not None:
+            self._recent[_key(task, done.digest)] = made
+            if len(self._recent) > _REMEMBERED:
+                self._recent.popitem(last=False)
+        manifest = task.model.manifest
+        self._metrics.latency.labels(_kind(task.item)).observe(seconds)
         shown = answer.label if answer.value is None else "value"
         self._metrics.predictions.labels(manifest.model_id, manifest.version, shown).inc()
         if answer.confidence is not None:
             self._metrics.confidence.labels(manifest.model_id, answer.label).observe(answer.confidence)
         if answer.unsure:
             self._metrics.low_confidence.labels(manifest.model_id).inc()
+        return made
 
-    def _recall(self, one: _Ready) -> Prediction | None:
+    def _recall(self, task: _Task, digest: str) -> Prediction | None:
         """The answer that this very request, repeated, was given before."""
-        if one.item.transaction_id is None:
-            return None
-        return self._recent.get((one.item.sensor_id, one.item.transaction_id, one.model.digest + one.digest))
+        return None if task.item.transaction_id is None else self._recent.get(_key(task, digest))
 
-    def _remember(self, one: _Ready, made: Prediction) -> None:
-        if one.item.transaction_id is not None:
-            key = one.item.sensor_id, one.item.transaction_id, one.model.digest + one.digest
-            self._recent[key] = made
-            if len(self._recent) > _REMEMBERED:
-                self._recent.popitem(last=False)
-
-    def _start_shadows(self, fresh: Sequence[tuple[int, _Ready, Answer]]) -> None:
+    def _start_shadows(self, fresh: Sequence[_Done]) -> None:
         """Let challengers in shadow answer too, after the champion; left out while the threads are busy."""
-        for _, one, answer in fresh:
-            shadow = one.seat.shadow
+        for done in fresh:
+            shadow = done.task.seat.shadow
             if shadow is None:
                 continue
-            workers = self._workers[self._kind(one.item)]
-            model_id = one.model.manifest.model_id
+            workers = self._workers[_kind(done.task.item)]
             if len(self._shadows) + workers.in_flight > workers.threads * 8:
-                self._metrics.shadows.labels(model_id, "left_out").inc()
+                self._metrics.shadows.labels(shadow.manifest.model_id, "left_out").inc()
                 continue
-            task = asyncio.create_task(self._shadow(one, answer, shadow, workers))
+            task = asyncio.create_task(self._shadow(done, shadow, workers))
             self._shadows.add(task)
             task.add_done_callback(self._shadows.discard)
 
-    async def _shadow(self, one: _Ready, champion: Answer, shadow: LoadedModel, workers: Workers) -> None:
+    async def _shadow(self, done: _Done, shadow: LoadedModel, workers: Workers) -> None:
         outcome = "failed"
-        model_id = shadow.manifest.model_id
         try:
-            row = one.row
-            if shadow.encoder is None and shadow.manifest.input != one.model.manifest.input:
-                raise ModelUnusable(f"{shadow.name} takes photos of another size than the champion")
+            row = done.row
             if shadow.encoder is not None:
-                row = np.array(shadow.encoder.row(one.item.readings or {}), np.float32)
+                row = np.array(shadow.encoder.row(done.task.item.readings or {}), np.float32)
+            elif shadow.manifest.input != done.task.model.manifest.input:
+                raise ModelUnusable(f"{shadow.name} takes photos of another size than the champion")
             (answer,) = await workers.run(shadow.answer, row[np.newaxis])
-            recorded = _recorded(one, answer, shadow, "shadow", champion.label)
-            await self._outbox.put(request_bytes([recorded]))
-            outcome = "agree" if answer.label == champion.label else "differ"
+            await self._outbox.put(request_bytes([_recorded(done, answer, shadow, "shadow")]))
+            outcome = "agree" if answer.label == done.answer.label else "differ"
         except (InferenceError, OutboxError) as error:
             log.warning("a challenger in shadow did not answer", model=shadow.name, error=str(error))
         finally:
-            self._metrics.shadows.labels(model_id, outcome).inc()
+            self._metrics.shadows.labels(shadow.manifest.model_id, outcome).inc()
+
+
+_Outcome = _Done | Prediction | InferenceError
+"""A fresh answer, the answer that a repeated request was given before, or why there is none."""
+
+
+def _kind(item: Item) -> Kind:
+    return "photo" if item.image_url is not None else "readings"
+
+
+def _role(done: _Done) -> Literal["champion", "challenger"]:
+    return "champion" if done.task.model is done.task.seat.champion else "challenger"
+
+
+def _key(task: _Task, digest: str) -> tuple[str, str, str]:
+    return task.item.sensor_id, task.item.transaction_id or "", task.model.digest + digest
+
+
+def _numbers(item: Item) -> dict[str, float]:
+    """The readings that are numbers: what drift is measured by."""
+    return {
+        name: float(value) for name, value in (item.readings or {}).items() if isinstance(value, int | float)
+    }
 
 
 def _plain(value: object) -> Json:
@@ -299,16 +340,12 @@ def _plain(value: object) -> Json:
 
 
 def _recorded(
-    one: _Ready,
-    answer: Answer,
-    model: LoadedModel,
-    role: Literal["champion", "challenger", "shadow"],
-    champion_label: str | None = None,
+    done: _Done, answer: Answer, model: LoadedModel, role: Literal["champion", "challenger", "shadow"]
 ) -> Recorded:
     now = time.time_ns()
-    item = one.item
+    item = done.task.item
     return Recorded(
-        prediction_id=one.prediction_id,
+        prediction_id=done.task.prediction_id,
         sensor_id=item.sensor_id,
         site_id=item.site_id,
         transaction_id=item.transaction_id,
@@ -317,8 +354,8 @@ def _recorded(
         manifest=model.manifest,
         model_digest=model.digest,
         role=role,
-        input_digest=one.digest,
+        input_digest=done.digest,
         answer=answer,
-        statistics=one.statistics,
-        champion_label=champion_label,
+        statistics=done.statistics,
+        champion_label=done.answer.label if role == "shadow" else None,
     )
