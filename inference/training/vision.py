@@ -41,7 +41,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class PhotoSet:
-    """Decoded photos: ``pixels`` uint8 [n, height, width, 3], ``labels`` int64 [n] indices into ``classes``."""
+    """Decoded photos: ``pixels`` uint8 [n, height, width, 3]; ``labels`` int64 [n], indices of ``classes``."""
 
     pixels: NDArray[np.uint8]
     labels: NDArray[np.int64]
@@ -131,7 +131,11 @@ def export(network: nn.Module, classes: int) -> bytes:
 
 
 class _Served(nn.Module):
-    """Pixels as a decoder gives them in, logits out."""
+    """Pixels as a decoder gives them in, logits out: the mean of those of the photo and of its mirror image.
+
+    The mirror image costs as much again, and more than pays for it: with frozen first blocks and 15 passes, 5
+    of 328 validation photos more were right (0.9451 became 0.9604).
+    """
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -139,9 +143,9 @@ class _Served(nn.Module):
 
     def forward(self, photos: torch.Tensor) -> torch.Tensor:
         """Logits [n, classes] of uint8 [n, height, width, 3]."""
-        pixels = photos.permute(0, 3, 1, 2).to(torch.float32)
-        logits: torch.Tensor = self._network((pixels - _MEAN) / _SPREAD)
-        return logits
+        pixels = (photos.permute(0, 3, 1, 2).to(torch.float32) - _MEAN) / _SPREAD
+        both: torch.Tensor = self._network(torch.cat([pixels, pixels.flip(3)]))
+        return both.unflatten(0, (2, -1)).mean(0)
 
 
 def _network(classes: int, recipe: PhotoRecipe) -> Any:
