@@ -41,7 +41,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class PhotoSet:
-    """Decoded photos: ``pixels`` uint8 [n, height, width, 3]; ``labels`` int64 [n], indices of ``classes``."""
+    """Photos: ``pixels`` uint8 [n, height, width, 3]; ``labels`` int64 [n], indices into ``classes``."""
 
     pixels: NDArray[np.uint8]
     labels: NDArray[np.int64]
