@@ -6,6 +6,7 @@ the process that made it.
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import signal
@@ -34,6 +35,7 @@ from tally.embedded.programs import Programs, find_programs
 from tally.embedded.server import SERVICE_ROLES, Server
 from tally.errors import ServiceFailed
 from tally.ports import free_port
+from tally.principals import ensure_principals, token
 from tally.processes import end, kill_group, spawn
 from tally.settings import Settings
 
@@ -138,48 +140,28 @@ def quick_server(directory: Path, settings: Settings, overrides: Mapping[str, st
     return Server(directory, free_port(), programs_of_this_machine, overrides=overrides)
 
 
-class CollectorProcess:
-    """``python -m collector`` on a database; a context manager that stops it.
+class ServiceProcess:
+    """A program of ours, as ``python -m MODULE``; a context manager that stops it.
 
     ``start`` may be called again after ``stop`` or ``kill9`` and keeps the ports, as clients expect of a
     restart.
     """
 
-    def __init__(
-        self,
-        database: Database,
-        directory: Path,
-        environment: Mapping[str, str] | None = None,
-        *,
-        module: str = "collector",
-    ) -> None:
-        """``environment`` is added to that of this process, whose own TALLY_ variables it does not see.
+    _READY = "/readyz"
 
-        ``module`` is run instead of ``collector``: a collector with something else in its place.
-        """
+    def __init__(self, module: str, http_port: int, log_path: Path, environment: Mapping[str, str]) -> None:
+        """``environment`` is added to that of this process, whose own TALLY_ variables it does not see."""
         self._module = module
-        self.grpc_port = free_port()
-        self.http_port = free_port()
-        directory.mkdir(parents=True, exist_ok=True)
-        self.log_path = directory / f"collector-{self.grpc_port}.log"
+        self.http_port = http_port
+        self.log_path = log_path
+        log_path.parent.mkdir(parents=True, exist_ok=True)
         self.process: subprocess.Popen[bytes] | None = None
         self._environment = {k: v for k, v in os.environ.items() if not k.startswith("TALLY_")}
-        self._environment |= {
-            "TALLY_COLLECTOR_DATABASE_URL": database.collector_url,
-            "TALLY_COLLECTOR_HOST": "127.0.0.1",
-            "TALLY_COLLECTOR_GRPC_PORT": str(self.grpc_port),
-            "TALLY_COLLECTOR_HTTP_PORT": str(self.http_port),
-            **(environment or {}),
-        }
-
-    @property
-    def grpc_endpoint(self) -> str:
-        """For gRPC channels, and for the SDK's exporter with ``insecure=True``."""
-        return f"127.0.0.1:{self.grpc_port}"
+        self._environment |= environment
 
     @property
     def http_url(self) -> str:
-        """Without a final slash; add /v1/metrics, /v1/logs, /readyz, /metrics."""
+        """Without a final slash."""
         return f"http://127.0.0.1:{self.http_port}"
 
     @property
@@ -188,7 +170,7 @@ class CollectorProcess:
         return self.log_path.read_text(encoding="utf-8", errors="replace")
 
     def start(self, *, ready: bool = True, timeout_s: float = 30.0) -> Self:
-        """Start it; with ``ready``, wait until /readyz answers 200."""
+        """Start it; with ``ready``, wait until it says that it is ready."""
         with self.log_path.open("ab") as log:
             self.process = spawn(
                 [sys.executable, "-m", self._module],
@@ -201,23 +183,37 @@ class CollectorProcess:
         return self
 
     def wait_ready(self, timeout_s: float = 30.0) -> None:
-        """Wait until /readyz answers 200.
+        """Wait until it says that it is ready.
 
         Raises:
             ServiceFailed: it ended, or is not ready in time; the message has the end of its log.
         """
+        self.wait_for(self._READY, timeout_s)
+
+    def wait_for(self, path: str, timeout_s: float = 30.0) -> None:
+        """Wait until a GET of ``path`` answers 200.
+
+        Raises:
+            ServiceFailed: it ended, or does not in time; the message has the end of its log.
+        """
         deadline = time.monotonic() + timeout_s
-        while not self.is_ready():
+        while not self.answers(path):
             process = self.process
             if process is None or process.poll() is not None or time.monotonic() > deadline:
                 status = None if process is None else process.poll()
-                raise ServiceFailed(f"the collector is not ready (exit status {status}):\n{self.log[-3000:]}")
+                raise ServiceFailed(
+                    f"{self._module} has no answer to {path} (exit status {status}):\n{self.log[-3000:]}"
+                )
             time.sleep(_POLL_S)
 
     def is_ready(self) -> bool:
-        """True if /readyz answers 200 now."""
+        """True if it says now that it is ready."""
+        return self.answers(self._READY)
+
+    def answers(self, path: str) -> bool:
+        """True if a GET of ``path`` gives 200 now."""
         try:
-            with urllib.request.urlopen(f"{self.http_url}/readyz", timeout=2) as answer:  # noqa: S310 - loopback
+            with urllib.request.urlopen(self.http_url + path, timeout=2) as answer:  # noqa: S310 - loopback
                 return bool(answer.status == 200)
         except (urllib.error.URLError, OSError):
             return False
@@ -248,6 +244,84 @@ class CollectorProcess:
     ) -> None:
         """Stop it."""
         self.stop()
+
+
+class CollectorProcess(ServiceProcess):
+    """``python -m collector`` on a database; add /v1/metrics, /v1/logs, /metrics to its ``http_url``."""
+
+    def __init__(
+        self,
+        database: Database,
+        directory: Path,
+        environment: Mapping[str, str] | None = None,
+        *,
+        module: str = "collector",
+    ) -> None:
+        """``module`` is run instead of ``collector``: a collector with something else in its place."""
+        self.grpc_port = free_port()
+        http_port = free_port()
+        settings = {
+            "TALLY_COLLECTOR_DATABASE_URL": database.collector_url,
+            "TALLY_COLLECTOR_HOST": "127.0.0.1",
+            "TALLY_COLLECTOR_GRPC_PORT": str(self.grpc_port),
+            "TALLY_COLLECTOR_HTTP_PORT": str(http_port),
+        }
+        super().__init__(
+            module,
+            http_port,
+            directory / f"collector-{self.grpc_port}.log",
+            settings | dict(environment or {}),
+        )
+
+    @property
+    def grpc_endpoint(self) -> str:
+        """For gRPC channels, and for the SDK's exporter with ``insecure=True``."""
+        return f"127.0.0.1:{self.grpc_port}"
+
+
+class InferenceProcess(ServiceProcess):
+    """``python -m inference`` on a database and a collector (``host:port``); its files lie in ``directory``.
+
+    It finds models in ``models_dir``, photos in ``photos_dir``, and keeps its outbox in ``state_dir``.
+    """
+
+    _READY = "/ready"
+
+    def __init__(
+        self,
+        database: Database,
+        collector: str,
+        directory: Path,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        """``environment`` is added to that of this process, whose own TALLY_ variables it does not see."""
+        self.models_dir = directory / "models"
+        self.photos_dir = directory / "photos"
+        self.state_dir = directory / "state"
+        for folder in (self.models_dir, self.photos_dir):
+            folder.mkdir(parents=True, exist_ok=True)
+        self._secrets = directory / "secrets"
+        http_port = free_port()
+        settings = {
+            "TALLY_INFERENCE_DATABASE_URL": database.inference_url,
+            "TALLY_INFERENCE_COLLECTOR": collector,
+            "TALLY_INFERENCE_PRINCIPALS": str(ensure_principals(self._secrets)),
+            "TALLY_INFERENCE_PORT": str(http_port),
+            "TALLY_INFERENCE_STATE_DIR": str(self.state_dir),
+            "TALLY_INFERENCE_MODELS_DIRS": json.dumps([str(self.models_dir)]),
+            "TALLY_INFERENCE_PHOTO_ROOTS": json.dumps([str(self.photos_dir)]),
+        }
+        super().__init__(
+            "inference", http_port, directory / "inference.log", settings | dict(environment or {})
+        )
+
+    def token(self, principal: str = "operator") -> str:
+        """The token of one of ``tally.principals``."""
+        return token(self._secrets, principal)
+
+    def headers(self, principal: str = "operator") -> dict[str, str]:
+        """What makes a request that principal's."""
+        return {"Authorization": f"Bearer {self.token(principal)}"}
 
 
 def temporary_directory() -> tempfile.TemporaryDirectory[str]:

@@ -20,6 +20,7 @@ from tally.testing import (
     Cluster,
     CollectorProcess,
     Database,
+    InferenceProcess,
     OwnCluster,
     quick_server,
     temporary_directory,
@@ -32,6 +33,19 @@ class StartCollector(Protocol):
     def __call__(
         self, database: Database, environment: Mapping[str, str] | None = None, *, ready: bool = True
     ) -> CollectorProcess: ...
+
+
+class StartInference(Protocol):
+    """What the ``inference`` fixture gives."""
+
+    def __call__(
+        self,
+        database: Database,
+        collector: str,
+        environment: Mapping[str, str] | None = None,
+        *,
+        ready: bool = True,
+    ) -> InferenceProcess: ...
 
 
 def pytest_configure() -> None:
@@ -112,6 +126,27 @@ def collector(tmp_path: Path) -> Iterator[StartCollector]:
         database: Database, environment: Mapping[str, str] | None = None, *, ready: bool = True
     ) -> CollectorProcess:
         started.append(CollectorProcess(database, tmp_path, environment))
+        return started[-1].start(ready=ready)
+
+    yield start
+    for process in reversed(started):
+        process.stop()
+
+
+@pytest.fixture
+def inference(tmp_path: Path) -> Iterator[StartInference]:
+    """Starts inference services (``inference(database, collector.grpc_endpoint)``); stops them after."""
+    started: list[InferenceProcess] = []
+
+    def start(
+        database: Database,
+        collector: str,
+        environment: Mapping[str, str] | None = None,
+        *,
+        ready: bool = True,
+    ) -> InferenceProcess:
+        directory = tmp_path / f"inference-{len(started)}"
+        started.append(InferenceProcess(database, collector, directory, environment))
         return started[-1].start(ready=ready)
 
     yield start
