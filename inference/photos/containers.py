@@ -23,6 +23,8 @@ _SCANS_OF_THE_LARGEST: Final = 12
 """A progressive JPEG has about ten scans, each as much work as its pixels; so many are spent on one of
 ``max_pixels``, and more on smaller ones."""
 _MOST_CHUNKS: Final = 20_000
+_LONGEST_SIDE: Final = 65_535
+"""JPEG's own limit.  A PNG of one row can be longer, and then takes many times the memory of its pixels."""
 
 _JPEG_START: Final = b"\xff\xd8\xff"
 _PNG_START: Final = b"\x89PNG\r\n\x1a\n"
@@ -72,6 +74,8 @@ def read_container(content: bytes, max_pixels: int) -> Container:
 def _check_pixels(width: int, height: int, max_pixels: int) -> None:
     if width < 1 or height < 1:
         raise refusal("not_a_photo", "the photo's header gives it no pixels")
+    if max(width, height) > _LONGEST_SIDE:
+        raise refusal("too_many_pixels", f"a photo's side is at most {_LONGEST_SIDE} pixels long")
     if width * height > max_pixels:
         raise refusal(
             "too_many_pixels", f"the photo has {width} x {height} pixels; at most {max_pixels} are taken"

@@ -42,11 +42,14 @@ class PhotoSource:
         self._rules = rules
         self._folders = Folders(rules.roots, rules.max_bytes)
         self._readers = ThreadPoolExecutor(rules.places, "photo-files")
+        self._lanes: tuple[tuple[HostRule, Lane], ...] = ()
+        self._objects: tuple[Objects, Lane] | None = None
+        if not rules.hosts and rules.s3_endpoint is None:
+            return
         tls = tls or httpx.create_ssl_context()
         # The most particular rule of a host stands, whatever the order in which they were given.
         ordered = sorted(rules.hosts, key=lambda rule: (rule.subdomains, -len(rule.host), not rule.internal))
         self._lanes = tuple((rule, Lane(rules, tls, resolver, internal=rule.internal)) for rule in ordered)
-        self._objects: tuple[Objects, Lane] | None = None
         if rules.s3_endpoint is not None:
             self._objects = Objects(rules, rules.s3_endpoint), Lane(rules, tls, resolver, internal=True)
 

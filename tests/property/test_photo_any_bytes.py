@@ -58,6 +58,7 @@ def pixels_or_reason(content: bytes) -> None:
         assert pixels.dtype == np.uint8
 
 
+@settings(deadline=None)
 @given(
     st.binary(max_size=400),
     st.sampled_from([b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF\x99\0\0\0WEBPVP8X"]),
@@ -66,7 +67,7 @@ def test_any_bytes_are_decoded_or_refused(content: bytes, start: bytes) -> None:
     pixels_or_reason(start + content)
 
 
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 @given(st.data())
 def test_a_damaged_photo_is_decoded_or_refused(data: st.DataObject) -> None:
     content = bytearray(data.draw(st.sampled_from(PHOTOS)))
@@ -86,6 +87,7 @@ def test_a_damaged_photo_is_decoded_or_refused(data: st.DataObject) -> None:
     pixels_or_reason(bytes(content))
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=80), st.sampled_from([b"", b"II*\0\x08\0\0\0", b"MM\0*\0\0\0\x08"]))
 def test_any_exif_has_an_orientation(content: bytes, start: bytes) -> None:
     assert 1 <= orientation_of(start + content) <= 8
@@ -135,7 +137,7 @@ URLS = (
 )
 
 
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 @given(URLS)
 def test_a_url_is_taken_apart_or_refused_and_what_is_taken_has_one_meaning(url: str) -> None:
     try:
@@ -148,6 +150,7 @@ def test_a_url_is_taken_apart_or_refused_and_what_is_taken_has_one_meaning(url: 
         assert parse_url(str(parsed)) == parsed
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=60) | URLS.map(lambda url: url.encode(errors="replace")))
 def test_a_redirect_leads_to_a_web_url_or_is_refused(location: bytes) -> None:
     try:
@@ -167,7 +170,7 @@ def test_any_url_is_refused_by_a_known_reason_and_no_name_is_looked_up_but_liste
     loop = asyncio.new_event_loop()
     source = PhotoSource(rules, resolver=resolver)
 
-    @settings(max_examples=200)
+    @settings(max_examples=200, deadline=None)
     @given(URLS)
     def refused(url: str) -> None:
         try:

@@ -184,7 +184,8 @@ def test_a_header_of_50000_by_50000_pixels_costs_nothing() -> None:
     extended += (49_999).to_bytes(3, "little") * 2 + webp[12:]
     tracemalloc.start()
     try:
-        for content in (png(50_000, 50_000, data, (b"IEND", b"")), bytes(jpeg), bytes(extended)):
+        narrow = png(65_536, 1, data, (b"IEND", b""))
+        for content in (png(50_000, 50_000, data, (b"IEND", b"")), narrow, bytes(jpeg), bytes(extended)):
             assert reason_of(content) == "too_many_pixels"
         assert tracemalloc.get_traced_memory()[1] < 1_000_000
     finally:

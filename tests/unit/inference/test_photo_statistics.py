@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -42,6 +42,7 @@ def test_a_darker_photo_is_less_bright_and_a_paler_one_less_saturated() -> None:
     assert statistics((photo // 2) + 100)["saturation"] < before["saturation"]
 
 
+@settings(deadline=None)
 @given(arrays.arrays(np.uint8, st.tuples(st.integers(1, 130), st.integers(1, 130), st.just(3))))
 def test_every_photo_has_three_numbers_from_0_to_1(pixels: np.ndarray) -> None:
     found = statistics(pixels)
