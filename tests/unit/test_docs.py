@@ -6,10 +6,18 @@ import re
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from collector.event_mapping import EVENTS
 from collector.metrics import CollectorMetrics
 from collector.settings import CollectorSettings
+from inference.metrics import InferenceMetrics
+from inference.photos.reasons import REASONS
+from inference.serving.desk import Desk
+from inference.settings import InferenceSettings
+from outbox.forwarder import Forwarder
+from outbox.sender import RawSender
+from outbox.spool import Spool
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
@@ -63,14 +71,46 @@ def test_every_setting_of_the_collector_is_documented_with_its_default() -> None
     assert documented == expected
 
 
-def test_every_metric_of_the_collector_is_documented() -> None:
-    metrics = CollectorMetrics()
-    documented = cells("docs/operations.md", "| metric | type | what it tells |")
-    expected = [
+def test_every_setting_of_the_inference_service_is_documented_with_its_default() -> None:
+    shown = {
+        "None": "none",
+        "()": "[]",
+        "frozenset()": "[]",
+        "PydanticUndefined": "one a processor",
+        "var/inference": "var/inference",
+    }
+    expected = []
+    for name, field in InferenceSettings.model_fields.items():
+        default = "required" if field.is_required() else str(field.default)
+        expected.append([f"`TALLY_INFERENCE_{name.upper()}`", shown.get(default, default), field.description])
+    assert cells("docs/operations.md", "| variable of inference | default | what it is |") == expected
+
+
+def families(registry: CollectorRegistry) -> list[list[str]]:
+    """Rows of a table of metrics."""
+    return [
         [f"`{family.name}{'_total' * (family.type == 'counter')}`", family.type, family.documentation]
-        for family in metrics.registry.collect()
+        for family in registry.collect()
     ]
-    assert documented == expected
+
+
+def test_every_metric_of_the_collector_is_documented() -> None:
+    documented = cells("docs/operations.md", "| metric | type | what it tells |")
+    assert documented == families(CollectorMetrics().registry)
+
+
+def test_every_metric_of_the_inference_service_is_documented(tmp_path: Path) -> None:
+    metrics = InferenceMetrics(Desk(()))
+    spool = Spool(tmp_path / "outbox.sqlite")
+    Forwarder(spool, RawSender("127.0.0.1:1"), metrics.registry)
+    documented = cells("docs/operations.md", "| metric of inference | type | what it tells |")
+    assert documented == families(metrics.registry)
+    spool.close()
+
+
+def test_every_reason_why_a_photo_is_refused_is_documented() -> None:
+    documented = cells("docs/models.md", "| reason | what it means |")
+    assert documented == [[f"`{reason}`", sentence] for reason, sentence in REASONS]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
