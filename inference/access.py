@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -74,8 +74,8 @@ class Principals:
 _bearer = HTTPBearer(auto_error=False, description="a token of a principal with the role that the path needs")
 
 
-def require(role: Role) -> Callable[..., Principal]:
-    """A FastAPI dependency: the principal who asks, if it has that role; else 401 or 403.
+def require(*roles: Role) -> Callable[..., Awaitable[Principal]]:
+    """A FastAPI dependency: the principal who asks, if it has one of the roles; else 401 or 403.
 
     Use it as ``principal: Annotated[Principal, Depends(require("govern"))]``.
     """
@@ -88,8 +88,8 @@ def require(role: Role) -> Callable[..., Principal]:
         found = None if credentials is None else principals.holder(credentials.credentials)
         if found is None:
             raise HTTPException(401, headers={"WWW-Authenticate": "Bearer"})
-        if role not in found.roles:
-            raise NotAllowed(f"{found.name} has not the role {role}", reason="role_missing")
+        if not found.roles.intersection(roles):
+            raise NotAllowed(f"{found.name} has not the role {' or '.join(roles)}", reason="role_missing")
         return found
 
     return principal_with_role

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 import typer
 from typer.exceptions import Abort, TyperException
 
-from tally.commands import database, forwarded, stack
+from tally.commands import database, forwarded, models, reviews, stack
+from tally.commands.train import train
 from tally.commands.verify import verify
 from tally.console import COULD_NOT_RUN, GOOD, INTERRUPTED, fail
 
@@ -41,6 +42,9 @@ db.command()(database.url)
 db.command()(database.psql)
 app.command()(database.migrate)
 app.command()(verify)
+app.command()(train)
+app.add_typer(models.app, name="models", context_settings=_HELP)
+app.add_typer(reviews.app, name="reviews", context_settings=_HELP)
 app.command(context_settings=_FORWARD, add_help_option=False)(forwarded.generate)
 app.command(context_settings=_FORWARD, add_help_option=False)(forwarded.bench)
 
@@ -81,6 +85,8 @@ def _in_words(error: Exception) -> str:
         "audit",
         "generator",
         "collector",
+        "inference",
+        "outbox",
     }
     text = str(error).strip()
     return text if ours and text else f"{type(error).__name__}: {text} (TALLY_DEBUG=1 shows where)"

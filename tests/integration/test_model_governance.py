@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import psycopg
 import pytest
@@ -15,7 +14,7 @@ import pytest
 from inference.errors import NotFound, Unavailable
 from inference.governance.errors import HistoryRewritten, StepRefused
 from inference.governance.registry import Registry
-from inference.manifest import MANIFEST, Manifest, manifest_bytes
+from inference.manifest import MANIFEST, manifest_bytes
 from ledger.streams import STREAMS
 from outbox.sender import Answer, Later, RawSender, Signal
 from store.errors import StoreUnavailable
@@ -25,34 +24,10 @@ from tally.ports import free_port
 from tally.testing import CollectorProcess, Database
 from tests.check_ledger import check_ledger
 from tests.conftest import StartCollector
+from tests.integration.model_folders import MODEL, make_folder, manifest
 from tests.ledger_writer import LedgerWriter, sample
-from tests.unit.inference.governance_steps import digest, trained_attributes
 
-MODEL: Final = "waste-photos"
 Work = Callable[[Registry], Awaitable[None]]
-
-
-def manifest(version: str, **changes: Any) -> Manifest:
-    values: dict[str, Any] = {
-        "model_id": MODEL,
-        "version": version,
-        "task": "classification",
-        "title": "Waste on photos",
-        "artefact_digest": digest(version),
-        "card_digest": digest("card"),
-        "input": {"kind": "photo", "width": 224, "height": 224},
-        "output": "logits",
-        "classes": ("glass", "metal"),
-        "spec_digest": digest("spec"),
-        "data_digest": digest("data"),
-        "metrics": {"accuracy": 0.95, "ece": 0.02},
-        "group_metrics": trained_attributes()["model.group_metrics"],
-        "promotion": trained_attributes()["model.promotion"],
-        "trained_at": datetime(2026, 3, 1, tzinfo=UTC),
-        "trained_by": "trainer",
-        "seconds": 12.5,
-    }
-    return Manifest.model_validate(values | changes)
 
 
 @pytest.fixture
@@ -60,10 +35,7 @@ def folder(tmp_path: Path) -> Callable[..., Path]:
     """Makes model folders."""
 
     def make(version: str, **changes: Any) -> Path:
-        path = tmp_path / MODEL / version
-        path.mkdir(parents=True)
-        (path / MANIFEST).write_bytes(manifest_bytes(manifest(version, **changes)))
-        return path
+        return make_folder(tmp_path, version, **changes)
 
     return make
 
