@@ -31,6 +31,7 @@ _STATUS: Final[tuple[tuple[type[InferenceError], int], ...]] = (
 )
 _WORDS: Final = {
     401: ("not_authenticated", "send a token: Authorization: Bearer ..."),
+    400: ("invalid_request", "the body is no JSON that can be read"),
     404: ("no_such_path", "there is nothing at this path; /docs lists what there is"),
     405: ("wrong_method", "this path does not take that method; /docs lists what there is"),
 }
@@ -120,7 +121,10 @@ def create_app(
             return _too_large()
         reason, message = _WORDS.get(error.status_code, ("http_error", str(error.detail)))
         headers = None if error.headers is None else dict(error.headers)
-        return _answer(Failed(error=Problem(reason=reason, message=message)), error.status_code, headers)
+        # FastAPI's only 400 is a body that is no JSON in a way that its parser has no error for.
+        status = 422 if error.status_code == 400 else error.status_code
+        metrics.errors.labels(reason).inc()
+        return _answer(Failed(error=Problem(reason=reason, message=message)), status, headers)
 
     async def defect(_request: Request, error: Exception) -> Response:
         log.error("a defect", exc_info=error)

@@ -17,6 +17,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, Literal
+from weakref import WeakValueDictionary
 
 import numpy as np
 import structlog
@@ -40,7 +41,7 @@ from outbox.gather import Gather
 _REMEMBERED: Final = 10_000
 """Answers kept for requests that are repeated."""
 _HELD_A_THREAD: Final = 4
-"""Photos in memory for each thread: more would wait for a thread with all their bytes."""
+"""Photos in memory of each host for each thread: more would wait for a thread with all their bytes."""
 
 Kind = Literal["photo", "readings"]
 Row = NDArray[np.uint8] | NDArray[np.float32]
@@ -122,9 +123,12 @@ class Predictor:
         }
         for kind, workers in self._workers.items():
             metrics.in_flight.labels(kind).set_function(partial(getattr, workers, "in_flight"))
-        self._held = asyncio.Semaphore(threads * _HELD_A_THREAD)
+        self._most_held = threads * _HELD_A_THREAD
+        # Of each host its own, so that one that hangs holds no other up.
+        self._held: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._shadows: set[asyncio.Task[None]] = set()
-        self._recent: OrderedDict[tuple[str, str, str], Prediction] = OrderedDict()
+        self._recent: OrderedDict[_Key, Prediction] = OrderedDict()
+        self._claims: dict[_Key, asyncio.Future[Prediction | InferenceError]] = {}
 
     async def predict(self, item: Item) -> Prediction:
         """The answer for one item, on record.
@@ -132,7 +136,7 @@ class Predictor:
         Raises:
             InferenceError: it can't be answered; nothing is recorded.
         """
-        (answered,) = await self.predict_all([item])
+        (answered,) = await self._all([item])
         if isinstance(answered, InferenceError):
             raise answered
         return answered
@@ -143,6 +147,13 @@ class Predictor:
         Raises:
             Unavailable: too much is under way, or the outbox takes nothing; nothing is recorded.
         """
+        results = await self._all(items)
+        for result in results:
+            if isinstance(result, InferenceError):
+                self._metrics.errors.labels(result.reason).inc()
+        return results
+
+    async def _all(self, items: Sequence[Item]) -> list[Prediction | InferenceError]:
         arrived = time.perf_counter()
         kinds = [_kind(item) for item in items]
         with ExitStack() as room:
@@ -150,11 +161,7 @@ class Predictor:
                 if count := kinds.count(kind):
                     room.enter_context(workers.admitted(count))
             tasks = await asyncio.gather(*(self._task(item) for item in items), return_exceptions=True)
-            results = await self._answered(tasks, arrived)
-        for result in results:
-            if isinstance(result, InferenceError):
-                self._metrics.errors.labels(result.reason).inc()
-        return results
+            return await self._answered(tasks, arrived)
 
     async def close(self) -> None:
         """Finish what runs."""
@@ -185,25 +192,63 @@ class Predictor:
             *(self._photo(task) for task in photos), *(self._table(group) for group in tables.values())
         )
         outcomes = {id(task): outcome for part in answered for task, outcome in part}
-        fresh = [outcome for outcome in outcomes.values() if isinstance(outcome, _Done)]
-        if fresh:
-            await self._record(fresh)
-        seconds = time.perf_counter() - arrived
+        kept = await self._kept(
+            [outcome for outcome in outcomes.values() if isinstance(outcome, _Done)], arrived
+        )
         results: list[Prediction | InferenceError] = []
         for task in tasks:
             outcome = task if isinstance(task, BaseException) else outcomes[id(task)]
             if isinstance(outcome, _Done):
-                outcome = self._told(outcome, seconds)
+                outcome = kept[id(task)]
             elif not isinstance(outcome, Prediction | InferenceError):
                 raise outcome
             results.append(outcome)
-        self._start_shadows(fresh)
         return results
+
+    async def _kept(self, answers: Sequence[_Done], arrived: float) -> dict[int, Prediction | InferenceError]:
+        """Put answers on record, by the ids of their tasks what is told.
+
+        Of equal requests that are under way at the same time the first one is recorded, and answers all.
+        """
+        told: dict[int, Prediction | InferenceError] = {}
+        claims = self._claims
+        mine: list[_Done] = []
+        others: list[tuple[_Done, asyncio.Future[Prediction | InferenceError]]] = []
+        for done in answers:
+            key = _key(done.task, done.digest)
+            if key is not None and (known := self._recent.get(key)) is not None:
+                told[id(done.task)] = known
+            elif key is not None and key in claims:
+                others.append((done, claims[key]))
+            else:
+                mine.append(done)
+                if key is not None:
+                    claims[key] = asyncio.get_running_loop().create_future()
+        failure: InferenceError = _unrecorded()
+        try:
+            if mine:
+                await self._record(mine)
+            seconds = time.perf_counter() - arrived
+            told |= {id(done.task): self._told(done, seconds) for done in mine}
+        except Unavailable as error:
+            failure = error
+            raise
+        finally:
+            for done in mine:
+                key = _key(done.task, done.digest)
+                if key is not None:
+                    claims.pop(key).set_result(told.get(id(done.task), failure))
+        for done, claim in others:
+            told[id(done.task)] = await asyncio.shield(claim)
+        self._start_shadows(mine)
+        return told
 
     async def _photo(self, task: _Task) -> list[tuple[_Task, _Outcome]]:
         """A photo is fetched by the loop; one thread then does all the rest."""
         assert task.item.image_url is not None
-        async with self._held:
+        host = "/".join(task.item.image_url.split("/", 3)[:3]).lower()
+        held = self._held.setdefault(host, asyncio.Semaphore(self._most_held))
+        async with held:
             try:
                 content = await self._photos.fetch(task.item.image_url)
                 return [(task, await self._workers["photo"].run(self._seen, task, content))]
@@ -256,14 +301,14 @@ class Predictor:
             await self._outbox.put(body)
         except OutboxError as error:
             log.warning("predictions are not recorded, so they are not given", error=str(error))
-            raise Unavailable("the prediction can't be recorded now: try again", reason="outbox") from error
+            raise _unrecorded() from error
 
     def _told(self, done: _Done, seconds: float) -> Prediction:
         """Remember and count an answer that is on record."""
         task, answer = done.task, done.answer
         made = Prediction(task.prediction_id, task.model, answer, done.digest, seconds)
-        if task.item.transaction_id is not None:
-            self._recent[_key(task, done.digest)] = made
+        if (key := _key(task, done.digest)) is not None:
+            self._recent[key] = made
             if len(self._recent) > _REMEMBERED:
                 self._recent.popitem(last=False)
         manifest = task.model.manifest
@@ -278,7 +323,8 @@ class Predictor:
 
     def _recall(self, task: _Task, digest: str) -> Prediction | None:
         """The answer that this very request, repeated, was given before."""
-        return None if task.item.transaction_id is None else self._recent.get(_key(task, digest))
+        key = _key(task, digest)
+        return None if key is None else self._recent.get(key)
 
     def _start_shadows(self, fresh: Sequence[_Done]) -> None:
         """Let challengers in shadow answer too, after the champion; left out while the threads are busy."""
@@ -311,6 +357,8 @@ class Predictor:
             self._metrics.shadows.labels(shadow.manifest.model_id, outcome).inc()
 
 
+_Key = tuple[str, str, str, str]
+"""Sensor, transaction, model and digest of the input."""
 _Outcome = _Done | Prediction | InferenceError
 """A fresh answer, the answer that a repeated request was given before, or why there is none."""
 
@@ -323,8 +371,19 @@ def _role(done: _Done) -> Literal["champion", "challenger"]:
     return "champion" if done.task.model is done.task.seat.champion else "challenger"
 
 
-def _key(task: _Task, digest: str) -> tuple[str, str, str]:
-    return task.item.sensor_id, task.item.transaction_id or "", task.model.digest + digest
+def _key(task: _Task, digest: str) -> _Key | None:
+    """What makes a request of a deposit the same as another.
+
+    The model's version is not part of it: what is asked again after a promotion was answered before.
+    """
+    item = task.item
+    return (
+        None if item.transaction_id is None else (item.sensor_id, item.transaction_id, item.model_id, digest)
+    )
+
+
+def _unrecorded() -> Unavailable:
+    return Unavailable("the prediction can't be recorded now: try again", reason="outbox")
 
 
 def _numbers(item: Item) -> dict[str, float]:

@@ -61,7 +61,7 @@ async def serve(settings: InferenceSettings) -> int:
         sender = await stack.enter_async_context(RawSender(settings.collector))
         photos = await stack.enter_async_context(PhotoSource(photo_rules(settings)))
         gather = await stack.enter_async_context(Gather(spool, "logs"))
-        desk = Desk(settings.shelves)
+        desk = Desk(settings.shelves, (settings.photo_model, settings.readings_model))
         metrics = InferenceMetrics(desk)
         registry = Registry(GovernanceStore(sessions), sender, settings.state_dir / KNOWN_MODELS)
         predictor = Predictor(

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
 
 from inference.errors import InferenceError
 from inference.manifest import Identifier
@@ -13,10 +24,13 @@ from inference.predictor import Item, Prediction
 
 _EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _AHEAD: Final = timedelta(days=1)
+_DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]", re.ASCII)
+"""What a time starts with; pydantic would take a count of seconds too."""
 MOST_ITEMS: Final = 1_000
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]+$")]
-Reading = float | int | str | None
+Reading = StrictFloat | StrictInt | StrictStr | None
+"""A truth value is no number."""
 
 
 class Asked(BaseModel):
@@ -50,6 +64,13 @@ class Asked(BaseModel):
         None, description="when the photo or the readings were taken, with time zone; left out: now"
     )
     model: Identifier | None = Field(None, description="a model other than the one for this kind of input")
+
+    @field_validator("observed_at", mode="before")
+    @classmethod
+    def _written_out(cls, moment: object) -> object:
+        if moment is not None and not (isinstance(moment, str) and _DATE.match(moment)):
+            raise ValueError("must be an RFC 3339 time, as in 2026-03-01T08:30:00Z")
+        return moment
 
     @field_validator("observed_at")
     @classmethod

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 
-from inference.errors import ModelUnusable, Unavailable
+from inference.errors import ModelUnusable, NotFound, Unavailable
 from inference.serving.model import LoadedModel
 from inference.serving.shelf import find
 
@@ -62,8 +62,11 @@ class Seat:
 class Desk:
     """The seats of all models.  ``follow`` is for one task at a time; the rest is for any."""
 
-    def __init__(self, shelves: Sequence[Path]) -> None:
+    def __init__(self, shelves: Sequence[Path], usual: Iterable[str] = ()) -> None:
+        """``usual`` names models that will come, if the ledger does not know them yet."""
         self._shelves = tuple(shelves)
+        self._expected = frozenset(usual)
+        self._known = self._expected
         self._seats: dict[str, Seat] = {}
         self.problems: dict[str, str] = {}
 
@@ -76,11 +79,14 @@ class Desk:
         """The seat of a model.
 
         Raises:
-            Unavailable: it has no champion.
+            NotFound: the ledger knows no such model.
+            Unavailable: it has no champion that could be loaded.
         """
         try:
             return self._seats[model_id]
         except KeyError:
+            if model_id not in self._known:
+                raise NotFound(f"the ledger has no model {model_id}", reason="no_such_model") from None
             raise Unavailable(
                 f"the model {model_id} has no champion: promote a version of it", reason="no_champion"
             ) from None
@@ -93,23 +99,26 @@ class Desk:
         seats, problems = dict(self._seats), {}
         for model_id, plan in plans.items():
             try:
-                seat = await asyncio.to_thread(self._seated, model_id, plan, seats.get(model_id))
+                seat, problem = await asyncio.to_thread(self._seated, model_id, plan, seats.get(model_id))
             except ModelUnusable as error:
-                problems[model_id] = str(error)
-                if self.problems.get(model_id) != str(error):
-                    log.warning("a model can't be seated", model=model_id, problem=str(error))
-                continue
+                seat, problem = seats.get(model_id), str(error)
+            if problem is not None:
+                problems[model_id] = problem
+                if self.problems.get(model_id) != problem:
+                    log.warning("a model can't be seated", model=model_id, problem=problem)
             if seat is None:
                 seats.pop(model_id, None)
             else:
                 seats[model_id] = seat
         changed = seats != self._seats
         self._seats, self.problems = seats, problems
+        self._known = self._expected | plans.keys()
         return changed
 
-    def _seated(self, model_id: str, plan: Plan, now: Seat | None) -> Seat | None:
+    def _seated(self, model_id: str, plan: Plan, now: Seat | None) -> tuple[Seat | None, str | None]:
+        """The seat, and what is wrong with the challenger: that keeps no champion from its seat."""
         if plan.champion is None:
-            return None
+            return None, None
         loaded = {} if now is None else {m.digest: m for m in (now.champion, now.challenger) if m is not None}
 
         def load(post: Post) -> LoadedModel:
@@ -118,8 +127,10 @@ class Desk:
             )
 
         champion = load(plan.champion)
-        challenger = None if plan.challenger is None else load(plan.challenger)
-        same = (champion, challenger, plan.share)
-        if now is not None and (now.champion, now.challenger, now.share) == same:
-            return now
-        return Seat(champion, challenger, plan.share)
+        challenger, problem = None, None
+        try:
+            challenger = None if plan.challenger is None else load(plan.challenger)
+        except ModelUnusable as error:
+            problem = str(error)
+        seat = Seat(champion, challenger, 0.0 if challenger is None else plan.share)
+        return (now if now == seat else seat), problem

@@ -57,6 +57,7 @@ class LoadedModel:
         if hashlib.sha256(artefact).hexdigest() != self.manifest.artefact_digest:
             raise ModelUnusable(f"{self.name}: {ARTEFACT} is not the artefact that its manifest names")
         self._session = _session(self.name, artefact)
+        self._width = len(self.manifest.classes) or 1
         self.encoder = (
             None
             if isinstance(self.manifest.input, PhotoInput)
@@ -70,9 +71,21 @@ class LoadedModel:
         return f"{self.folder.parent.name}/{self.folder.name}"
 
     def probabilities(self, inputs: NDArray[np.uint8] | NDArray[np.float32]) -> NDArray[np.float64]:
-        """Calibrated probabilities [n, classes], or values [n, 1], of a batch of inputs."""
+        """Calibrated probabilities [n, classes], or values [n, 1], of a batch of inputs.
+
+        Raises:
+            ModelUnusable: the artefact does not run, or gives something else.
+        """
         feed = "photos" if isinstance(self.manifest.input, PhotoInput) else "readings"
-        raw = np.asarray(self._session.run([self.manifest.output], {feed: inputs})[0], dtype=np.float64)
+        try:
+            raw = np.asarray(self._session.run([self.manifest.output], {feed: inputs})[0], dtype=np.float64)
+        except Exception as error:  # onnxruntime's errors have no common root but Exception
+            sentence = f"{self.name} does not run: {str(error)[:200]}"
+            raise ModelUnusable(sentence, reason="model_failed") from error
+        if raw.shape != (len(inputs), self._width):
+            raise ModelUnusable(
+                f"{self.name}: {len(inputs)} inputs gave numbers of shape {raw.shape}", reason="model_failed"
+            )
         if self.manifest.output == "value":
             return raw
         logits = np.log(np.maximum(raw, _TINY)) if self.manifest.output == "probabilities" else raw
@@ -94,11 +107,8 @@ class LoadedModel:
 
     def _check_shape(self) -> None:
         """Run it on zeros: what does not fit its manifest fails here, and the first request is no slower."""
-        wanted = len(self.manifest.classes) or 1
         for count in (1, 2):
-            shape = self.probabilities(self._zeros(count)).shape
-            if shape != (count, wanted):
-                raise ModelUnusable(f"{self.name}: {count} inputs gave numbers of shape {shape}")
+            self.probabilities(self._zeros(count))
 
     def _zeros(self, count: int) -> NDArray[np.uint8] | NDArray[np.float32]:
         asked = self.manifest.input
