@@ -105,12 +105,38 @@ def _target(
     )
 
 
+def _predict(
+    *,
+    predict: Annotated[
+        str | None, typer.Option(help="Ask this service, like http://127.0.0.1:8080, for each prediction.")
+    ] = None,
+    predict_token_file: Annotated[
+        Path | None, typer.Option(help="File with the service's token (environment: TALLY_TOKEN).")
+    ] = None,
+    photos: Annotated[
+        Path | None, typer.Option(help="Folders of photos by class; half of the machines then have a camera.")
+    ] = None,
+    photos_as: Annotated[
+        str, typer.Option(help="How photos are named: file, or a URL to put before.")
+    ] = "file",
+    answers: Annotated[Path | None, typer.Option(help="Write a JSON line for each answer here.")] = None,
+) -> api.PredictSpec | None:
+    """The options that say who is asked for predictions; without --predict they are made up."""
+    if predict is None:
+        if photos is not None or answers is not None:
+            raise api.SpecError("photos, answers: they are of use with --predict only")
+        return None
+    return api.PredictSpec(
+        url=predict, token_file=predict_token_file, photos=photos, photos_as=photos_as, answers=answers
+    )
+
+
 def _command(name: str, **defaults: object) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Register a command.  A parameter ``spec`` or ``target`` stands for all the options that make one.
+    """Register one.  A parameter ``spec``, ``target`` or ``asked`` stands for the options that make it.
 
     ``defaults`` replaces the defaults of those options.
     """
-    makers: dict[str, Callable[..., object]] = {"spec": _fleet_spec, "target": _target}
+    makers: dict[str, Callable[..., object]] = {"spec": _fleet_spec, "target": _target, "asked": _predict}
 
     def register(function: Callable[..., None]) -> Callable[..., None]:
         own = inspect.signature(function, eval_str=True).parameters
@@ -140,30 +166,41 @@ def _command(name: str, **defaults: object) -> Callable[[Callable[..., None]], C
 
 
 @_command("plan")
-def plan(spec: api.FleetSpec, manifest: Manifest = None, json_output: Json = False) -> None:
+def plan(
+    spec: api.FleetSpec,
+    asked: api.PredictSpec | None,
+    manifest: Manifest = None,
+    json_output: Json = False,
+) -> None:
     """Simulate without sending: manifest and digest of a run.
 
     Example: tally generate plan --seed 7 --duration 2d -o manifest.jsonl
     """
-    _finish(api.plan(spec, manifest, progress=_progress(json_output)), _tell_run, json_output)
+    _finish(api.plan(spec, manifest, progress=_progress(json_output), predict=asked), _tell_run, json_output)
 
 
 @_command("realtime", start="now", duration="10m", window="10s", step="10s")
 def realtime(
-    spec: api.FleetSpec, target: api.Target, manifest: Manifest = None, json_output: Json = False
+    spec: api.FleetSpec,
+    target: api.Target,
+    asked: api.PredictSpec | None,
+    manifest: Manifest = None,
+    json_output: Json = False,
 ) -> None:
     """Send a fleet through the stock OpenTelemetry exporters in real time.
 
     Example: tally generate realtime --duration 10m --machines 5
     """
-    report = api.stream(spec, target, manifest, speed=1.0, progress=_progress(json_output))
+    report = api.stream(spec, target, manifest, speed=1.0, progress=_progress(json_output), predict=asked)
     _finish(report, _tell_run, json_output)
 
 
 @_command("faster", duration="1h")
 def faster(
+    *,
     spec: api.FleetSpec,
     target: api.Target,
+    asked: api.PredictSpec | None,
     speed: Annotated[
         float | None, typer.Option(help="Machine seconds per second; without it as fast as it goes.")
     ] = None,
@@ -174,14 +211,16 @@ def faster(
 
     Example: tally generate faster --duration 1h --speed 60 --at-least 1 -o manifest.jsonl
     """
-    report = api.stream(spec, target, manifest, speed=speed, progress=_progress(json_output))
+    report = api.stream(spec, target, manifest, speed=speed, progress=_progress(json_output), predict=asked)
     _finish(report, _tell_run, json_output)
 
 
 @_command("backfill", duration="7d", window="1h", protocol="grpc")
 def backfill(
+    *,
     spec: api.FleetSpec,
     target: api.Target,
+    asked: api.PredictSpec | None,
     in_flight: Annotated[int, typer.Option(help="Requests under way at once.")] = 64,
     manifest: Manifest = None,
     json_output: Json = False,
@@ -192,7 +231,9 @@ def backfill(
     """
     if target.protocol != "grpc":
         raise api.SpecError(f"protocol: backfill speaks grpc only, got {target.protocol!r}")
-    report = api.backfill(spec, target, manifest, in_flight=in_flight, progress=_progress(json_output))
+    report = api.backfill(
+        spec, target, manifest, in_flight=in_flight, progress=_progress(json_output), predict=asked
+    )
     _finish(report, _tell_run, json_output)
 
 
@@ -266,6 +307,8 @@ def _tell_run(report: api.RunReport) -> None:
     if content["unplaced"]:
         typer.echo("unplaced  " + ", ".join(f"{kind} {count}" for kind, count in content["unplaced"].items()))
     _tell_delivery(report.delivery, report.problem)
+    if report.predictions is not None:
+        _tell_predictions(report.predictions)
     typer.echo(f"digest    {content['digest']}")
     if report.manifest is not None:
         typer.echo(f"manifest  {report.manifest}")
@@ -286,6 +329,18 @@ def _tell_load(report: api.LoadReport) -> None:
     typer.echo(f"{content['requests_per_s']:,} requests/s, {content['points_per_s']:,} points/s")
     typer.echo(f"latency   {latency} ms")
     _tell_delivery(report.delivery, "")
+
+
+def _tell_predictions(predictions: dict[str, Any]) -> None:
+    for model in predictions["models"]:
+        typer.echo(
+            f"answers   {model['model']} {model['version']}: {model['answered']:,} from {model['input']}, "
+            f"{model['accuracy']:.1%} right, {model['low_confidence']:,} for a human"
+        )
+    for reason, problem in predictions["problems"].items():
+        typer.echo(
+            f"          {problem['count']:,} without an answer, {reason}: {problem['message']}", err=True
+        )
 
 
 def _tell_delivery(delivery: Delivery | None, problem: str) -> None:

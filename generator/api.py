@@ -14,6 +14,7 @@ from generator.errors import DeliveryError, GeneratorError, SpecError
 from generator.fleet_run import backfill, plan, stream
 from generator.load import LoadReport, LoadSpec, load
 from generator.manifest import read as read_manifest
+from generator.predict import PredictSpec
 from generator.progress import Progress, ProgressCallback, on_terminal
 from generator.replay import ReplayReport, ReplaySpec, replay
 from generator.report import RunReport
@@ -31,6 +32,7 @@ __all__ = [
     "LoadReport",
     "LoadSpec",
     "PlannedFault",
+    "PredictSpec",
     "Progress",
     "ProgressCallback",
     "ReplayReport",

@@ -86,6 +86,6 @@ class Delivery:
                     }
                     for stream in sorted(self.sent)
                 },
-                "refused": {signal: self.refused[signal] for signal in ("metrics", "logs")},
+                "refused": {"metrics": 0, "logs": 0, **self.refused},
                 "messages": list(self.messages),
             }

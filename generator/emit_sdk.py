@@ -30,6 +30,7 @@ from generator.errors import DeliveryError
 from generator.settings import Target
 
 Signal = Literal["metrics", "logs"]
+Work = Callable[[], None]
 Door = Literal["grpc", "http"]
 Rows = dict[str, int]
 Payload = Callable[[], MetricsData | list[ReadableLogRecord]]
@@ -145,7 +146,7 @@ class Exporters:
         self.logs.shutdown()
 
 
-_Job = tuple[Signal, Rows, Payload]
+_Job = tuple[Signal, Rows, Payload] | Work
 
 
 class _Worker(threading.Thread):
@@ -162,12 +163,20 @@ class _Worker(threading.Thread):
         exporters = Exporters(self._target, self._door)
         try:
             while (job := self.jobs.get()) is not None:
-                self._send(exporters, job)
+                if callable(job):
+                    self._do(job)
+                else:
+                    self._send(exporters, *job)
         finally:
             exporters.shutdown()
 
-    def _send(self, exporters: Exporters, job: _Job) -> None:
-        signal, rows, payload = job
+    def _do(self, work: Work) -> None:
+        try:
+            work()
+        except DeliveryError:
+            self._give_up.set()
+
+    def _send(self, exporters: Exporters, signal: Signal, rows: Rows, payload: Payload) -> None:
         if self._give_up.is_set():
             self._delivery.record_failed(rows)
             return
@@ -223,14 +232,27 @@ class SdkEmitter:
         Raises:
             DeliveryError: the collector keeps refusing; nothing more is sent.
         """
+        self._put(number, (signal, rows, payload))
+        self._delivery.record_sent(rows)
+
+    def then(self, number: int, work: Work) -> None:
+        """Let something be done when all requests of emitter ``number`` so far are answered.
+
+        A DeliveryError of ``work`` ends the run.
+
+        Raises:
+            DeliveryError: as of ``send``.
+        """
+        self._put(number, work)
+
+    def _put(self, number: int, job: _Job) -> None:
         group = self._workers[(number + 1) % 2 if number and len(self._workers) == 2 else 0]
         worker = group[number // len(self._workers) % len(group)]
         while True:
             if self._give_up.is_set():
-                raise DeliveryError("the collector did not take the data; see the report for what is missing")
+                raise DeliveryError("the data was not taken; see the report for what is missing")
             try:
-                worker.jobs.put((signal, rows, payload), timeout=0.2)
+                worker.jobs.put(job, timeout=0.2)
             except queue.Full:
                 continue
-            self._delivery.record_sent(rows)
             return

@@ -60,6 +60,11 @@ class Deposit:
     lead_ms: int
 
     @property
+    def predicted_ns(self) -> int:
+        """When the machine's clock says that its prediction was made."""
+        return self.true_ns - self.lead_ms * 1_000_000 + self.shift_ns
+
+    @property
     def prediction_id(self) -> str:
         """Identity of the prediction made for it."""
         return f"pred-{self.transaction_id}"
@@ -120,7 +125,7 @@ def prediction(item: Deposit, sent_ns: int) -> Event:
     return Event(
         (sent_ns, _PREDICTION, item.device_seq),
         "inference.prediction",
-        item.true_ns - item.lead_ms * 1_000_000 + item.shift_ns,
+        item.predicted_ns,
         (
             ("prediction.id", item.prediction_id),
             ("deposit.transaction_id", item.transaction_id),

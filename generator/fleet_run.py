@@ -20,6 +20,7 @@ from generator.emit_raw import OrderedSender
 from generator.emit_sdk import SdkEmitter, quiet_exporters
 from generator.errors import DeliveryError, SpecError
 from generator.otlp import Event
+from generator.predict import Asker, PredictSpec
 from generator.progress import ProgressCallback, Reporter
 from generator.report import RunReport
 from generator.settings import Target
@@ -30,14 +31,18 @@ from outbox.sender import RawSender
 
 
 def plan(
-    spec: FleetSpec, manifest_path: Path | None = None, *, progress: ProgressCallback | None = None
+    spec: FleetSpec,
+    manifest_path: Path | None = None,
+    *,
+    progress: ProgressCallback | None = None,
+    predict: PredictSpec | None = None,
 ) -> RunReport:
     """Simulate without sending: the manifest and the digest that a run of this spec has.
 
     Raises:
         SpecError: the spec cannot be played, or the manifest cannot be written.
     """
-    run = _Run("plan", spec, manifest_path, progress, delivery=None)
+    run = _Run("plan", spec, manifest_path, progress, predict)
     for batch in run.simulation.batches():
         run.tell(batch)
     return run.report()
@@ -52,6 +57,7 @@ def stream(
     workers_per_door: int = 4,
     progress: ProgressCallback | None = None,
     stop: threading.Event | None = None,
+    predict: PredictSpec | None = None,
 ) -> RunReport:
     """Send the run through the stock SDK exporters.
 
@@ -64,17 +70,18 @@ def stream(
         workers_per_door: threads for each protocol.
         progress: called a few times a second.
         stop: set it to end the run early; the report and the manifest say so.
+        predict: the service that is asked for each prediction; without it predictions are made up.
 
     Raises:
         SpecError: the spec cannot be played, or the manifest cannot be written.
-        DeliveryError: no collector answers at all.
+        DeliveryError: no collector, or no prediction service, answers at all.
     """
     if speed is not None and not 0 < speed <= 1e6:
         raise SpecError(f"speed: expected more than 0 and at most 1,000,000, got {speed}")
     quiet_exporters()
-    delivery = Delivery()
-    run = _Run("realtime" if speed == 1.0 else "faster", spec, manifest_path, progress, delivery)
-    target.check()
+    run = _Run("realtime" if speed == 1.0 else "faster", spec, manifest_path, progress, predict)
+    delivery = run.delivery
+    run.check(target)
     halt = stop or threading.Event()
     lag_s, begun = 0.0, time.monotonic()
     try:
@@ -87,7 +94,10 @@ def stream(
                 if halt.is_set():
                     delivery.interrupted = True
                     break
-                emitter.send(batch.emitter.number, batch.signal, batch.rows, _as_sdk_data(spec, batch))
+                if batch.signal == "predictions":
+                    emitter.then(batch.emitter.number, partial(run.ask, batch))
+                else:
+                    emitter.send(batch.emitter.number, batch.signal, batch.rows, _as_sdk_data(spec, batch))
                 run.tell(batch)
     except DeliveryError as error:
         return run.report(problem=str(error), lag_s=lag_s)
@@ -105,18 +115,19 @@ def backfill(
     retry_for_s: float = 120.0,
     progress: ProgressCallback | None = None,
     stop: threading.Event | None = None,
+    predict: PredictSpec | None = None,
 ) -> RunReport:
     """Send the run as encoded requests over gRPC, many in flight, each machine's in order.
 
     Raises:
         SpecError: the spec cannot be played, or the manifest cannot be written.
-        DeliveryError: no collector answers at all.
+        DeliveryError: no collector, or no prediction service, answers at all.
     """
     if not 1 <= in_flight <= 4_096:
         raise SpecError(f"in_flight: expected 1 to 4096, got {in_flight}")
-    delivery = Delivery()
-    run = _Run("backfill", spec, manifest_path, progress, delivery)
-    target.check()
+    run = _Run("backfill", spec, manifest_path, progress, predict)
+    delivery = run.delivery
+    run.check(target)
 
     async def send_all() -> None:
         async with RawSender(target.grpc_address, retry_for_s=retry_for_s) as sender:
@@ -126,7 +137,10 @@ def backfill(
                     if stop is not None and stop.is_set():
                         delivery.interrupted = True
                         break
-                    await ordered.put(batch.emitter.id, batch.signal, batch.rows, batch.payload)
+                    if batch.signal == "predictions":
+                        await ordered.then(batch.emitter.id, partial(run.ask, batch))
+                    else:
+                        await ordered.put(batch.emitter.id, batch.signal, batch.rows, batch.payload)
                     run.tell(batch)
             finally:
                 await ordered.drain()
@@ -149,13 +163,36 @@ class _Run:
         spec: FleetSpec,
         manifest_path: Path | None,
         progress: ProgressCallback | None,
-        delivery: Delivery | None,
+        predict: PredictSpec | None,
     ) -> None:
         if manifest_path is not None:
             manifest.check_writable(manifest_path)
-        self.simulation = Simulation(spec)
-        self._mode, self._spec, self._path, self._delivery = mode, spec, manifest_path, delivery
+        questioner = None if predict is None else predict.questioner(spec.seed)
+        self.simulation = Simulation(spec, questioner=questioner)
+        self.delivery = Delivery()
+        self._mode, self._spec, self._path = mode, spec, manifest_path
+        self._sends = mode != "plan"
+        self._asker = Asker(predict, self.delivery) if predict is not None and self._sends else None
         self._reporter = Reporter(progress)
+
+    def check(self, target: Target) -> None:
+        """Fail early.
+
+        Raises:
+            DeliveryError: no collector, or no prediction service, answers at all.
+        """
+        target.check()
+        if self._asker is not None:
+            self._asker.check()
+
+    def ask(self, batch: Batch) -> None:
+        """Put the questions of a batch.
+
+        Raises:
+            DeliveryError: the service was given up.
+        """
+        assert self._asker is not None, "questions are only put where somebody is asked"
+        self._asker.ask(batch.questions)
 
     def tell(self, batch: Batch) -> None:
         """Count a request that was handed over."""
@@ -167,12 +204,28 @@ class _Run:
         elapsed_s = self._reporter.elapsed_s
         self._reporter.finish()
         facts = self.simulation.facts
+        predictions = None
+        if self._asker is not None:
+            self._asker.close()
+            predictions = self._asker.score.to_json()
         if self._path is not None:
-            delivery = {"complete": False, "rows": {}} if self._delivery is None else self._delivery.to_json()
+            delivery = self.delivery.to_json() if self._sends else {"complete": False, "rows": {}}
             if not self.simulation.complete:
                 delivery["complete"] = False
+            if predictions is not None:
+                delivery["predictions"] = predictions
             manifest.write(self._path, self._spec, facts, delivery)
-        return RunReport(self._mode, self._spec, facts, self._delivery, elapsed_s, self._path, problem, lag_s)
+        return RunReport(
+            self._mode,
+            self._spec,
+            facts,
+            self.delivery if self._sends else None,
+            elapsed_s,
+            self._path,
+            problem,
+            lag_s,
+            predictions,
+        )
 
 
 def _as_sdk_data(spec: FleetSpec, batch: Batch) -> Callable[[], MetricsData | list[ReadableLogRecord]]:

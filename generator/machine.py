@@ -33,6 +33,7 @@ from generator.lots import Filling, Hopper, fill_day
 from generator.manifest import FaultRecord
 from generator.materials import MATERIAL_IDS
 from generator.otlp import Event
+from generator.questions import Question, Questioner
 from generator.randomness import Purpose, generator
 from generator.signals import SensorState, errors_of_day
 from generator.spec import TRANSACTION_KINDS, FaultKind, FleetSpec
@@ -73,7 +74,15 @@ class Day:
 class MachineSimulation:
     """The life of one machine; days are drawn in order."""
 
-    def __init__(self, spec: FleetSpec, fleet: Fleet, machine: Machine, intervals: MachineIntervals) -> None:
+    def __init__(
+        self,
+        spec: FleetSpec,
+        fleet: Fleet,
+        machine: Machine,
+        intervals: MachineIntervals,
+        questioner: Questioner | None = None,
+    ) -> None:
+        """``questioner``: predictions and their reviews are others' doing; the machine only asks."""
         self.machine = machine
         self.intervals = intervals
         self.sensors = SensorState(spec, machine, intervals)
@@ -91,6 +100,8 @@ class MachineSimulation:
         self._emitted_to_ns = spec.start_ns
         self._held: list[Event] = [events.status(spec.start_ns, "ok", "in service")]
         self._held += [events.status(i.to_ns, "ok", "restarted") for i in intervals.of(FaultKind.DOWNTIME)]
+        self._questioner = questioner
+        self._questions: list[Question] = []
         self._skewed: dict[Interval, list[Row]] = {i: [] for i in intervals.of(FaultKind.CLOCK_SKEW)}
 
     def draw_day(self, number: int) -> Day:
@@ -131,7 +142,8 @@ class MachineSimulation:
         reported_dg = day.reported_dg * copies
         np.add.at(self.truth_mg, taken.material, taken.mass_dg * MG_PER_DG)
         np.add.at(self.reported_mg, day.declared, reported_dg * MG_PER_DG)
-        self._review(day)
+        if self._questioner is None:
+            self._review(day)
         rng = generator(self._spec.seed, self.machine.number, Purpose.SCALE, day.number)
         first = 0
         for emptying in day.filling.emptyings:
@@ -162,6 +174,13 @@ class MachineSimulation:
         del self._held[: len(due)]
         return due
 
+    def questions_until(self, end_ns: int) -> list[Question]:
+        """Everything that is asked before the true time ``end_ns``; to be called after ``events_until``."""
+        self._questions.sort(key=lambda question: (question.asked_ns, question.device_seq))
+        due = [question for question in self._questions if question.asked_ns < end_ns]
+        del self._questions[: len(due)]
+        return due
+
     def finish(self) -> dict[str, Any]:
         """Once all days are emitted: record the interval faults; returns the machine's manifest line."""
         for interval in self.intervals.intervals:
@@ -170,11 +189,18 @@ class MachineSimulation:
         return {
             "machine": self.machine.id,
             "site": self.machine.site.id,
+            **self._input(),
             "deposits": self.deposits,
             "open_lot": self.lots.open_lot(self._hopper.lot),
             "truth_mg": by_material(self.truth_mg),
             "reported_mg": by_material(self.reported_mg),
         }
+
+    def _input(self) -> dict[str, str]:
+        """What its deposits are predicted from, where a service predicts."""
+        if self._questioner is None:
+            return {}
+        return {"input": "photo" if self._questioner.has_camera(self.machine) else "readings"}
 
     def _heartbeats(self, begin_ns: int, end_ns: int) -> list[Event]:
         period_ns = events.HEARTBEAT_S * SECOND_NS
@@ -242,7 +268,10 @@ class MachineSimulation:
         elif kind is FaultKind.DUPLICATED_DEPOSIT:
             sent_ns += self._sent_later(day, position)
         if day.prediction_sent(position):
-            yield events.prediction(item, sent_ns[0])
+            if self._questioner is None:
+                yield events.prediction(item, sent_ns[0])
+            else:
+                self._questions.append(self._questioner.question(self.machine, item, sent_ns[0]))
         if kind is not FaultKind.LOST_DEPOSIT:
             for copy, at_ns in enumerate(sent_ns):
                 yield events.deposit(item, at_ns, copy)

@@ -28,6 +28,7 @@ class Purpose(IntEnum):
     FLEET_FAULTS = 9
     REVIEWS = 10
     SCALE = 11
+    QUESTIONS = 12
 
 
 FLEET = 0

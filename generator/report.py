@@ -24,6 +24,8 @@ class RunReport:
     manifest: Path | None
     problem: str = ""
     lag_s: float = 0.0
+    predictions: dict[str, Any] | None = None
+    """What a prediction service answered, and how well; None where predictions are made up."""
 
     @property
     def good(self) -> bool:
@@ -59,4 +61,5 @@ class RunReport:
             "elapsed_s": round(self.elapsed_s, 3),
             "rows_per_s": round(rows / self.elapsed_s) if self.elapsed_s else None,
             "manifest": None if self.manifest is None else str(self.manifest),
+            **({} if self.predictions is None else {"predictions": self.predictions}),
         }

@@ -23,21 +23,22 @@ from generator.machine import MachineSimulation
 from generator.manifest import Facts
 from generator.materials import MATERIAL_IDS
 from generator.otlp import EncodedReadings, Event, encode_readings, log_records, request
+from generator.questions import Question, Questioner, body
 from generator.signals import Readings
 from generator.spec import SERIES_PER_MACHINE, FleetSpec
 
-Signal = Literal["metrics", "logs"]
+Signal = Literal["metrics", "logs", "predictions"]
 
 _CHUNK_S: Final = 3_600
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One OTLP request.
+    """One OTLP request, or the questions of one machine to a prediction service (``predictions``).
 
     ``due_ns`` is the true time at which a live fleet would send it: the end of its window.  ``payload`` is
     the encoded request; ``content`` the same as records, for the SDK's exporters.  ``rows`` counts the rows
-    that it becomes, by ledger stream.
+    that it becomes, by ledger stream; a question becomes the row of its answer.
     """
 
     signal: Signal
@@ -46,6 +47,7 @@ class Batch:
     payload: bytes
     rows: dict[str, int]
     content: Sequence[Event] | tuple[Readings, int, int]
+    questions: tuple[Question, ...] = ()
 
     @property
     def total_rows(self) -> int:
@@ -56,14 +58,18 @@ class Batch:
 class Simulation:
     """One run.  Iterate ``batches`` once, to its end; then ``facts`` is complete."""
 
-    def __init__(self, spec: FleetSpec, *, chunk_windows: int | None = None) -> None:
+    def __init__(
+        self, spec: FleetSpec, *, chunk_windows: int | None = None, questioner: Questioner | None = None
+    ) -> None:
+        """``questioner``: predictions are asked for; none is made up, nor a model's life, nor reviews."""
         self.spec = spec
         self.fleet: Fleet = build_fleet(spec)
         self._chunk_windows = chunk_windows or max(1, _CHUNK_S // spec.window_s)
         schedule = Schedule(spec)
         self._interval_unplaced = schedule.unplaced
         self._machines = [
-            MachineSimulation(spec, self.fleet, m, schedule.of(m.number)) for m in self.fleet.machines
+            MachineSimulation(spec, self.fleet, m, schedule.of(m.number), questioner)
+            for m in self.fleet.machines
         ]
         self._quotas = Quotas(spec)
         self._days_drawn = 0
@@ -71,7 +77,7 @@ class Simulation:
         self._facts = Facts()
         self._complete = False
         self._stations: dict[Emitter, list[Event]] = {
-            self.fleet.registry: events.model_lifecycle(spec.start_ns),
+            self.fleet.registry: [] if questioner else events.model_lifecycle(spec.start_ns),
             self.fleet.plant: [],
             self.fleet.review_desk: [],
         }
@@ -118,6 +124,7 @@ class Simulation:
                 for machine in self._machines
             ]
             logs = self._logs_until(end_ns)
+            asked = self._questions_until(end_ns)
             edges = spec.start_ns + np.arange(first, last + 1, dtype=np.int64) * window_ns
             cuts = [np.searchsorted(piece.readings.true_ns, edges).tolist() for piece in readings]
             for window in range(first, last):
@@ -129,6 +136,9 @@ class Simulation:
                     yield from _logs_batch(
                         machine.machine.emitter, due_ns, logs[machine.machine.emitter][window]
                     )
+                    yield from _questions_batch(
+                        machine.machine.emitter, due_ns, asked[machine.machine.emitter].get(window, [])
+                    )
                 for station in self._stations:
                     yield from _logs_batch(station, due_ns, logs[station][window])
         yield from self._tail(window_ns)
@@ -136,10 +146,13 @@ class Simulation:
     def _tail(self, window_ns: int) -> Iterator[Batch]:
         """What is sent after the end of the run: held-back deposits, repeats, tickets and reviews."""
         logs = self._logs_until(2**63 - 1)
-        for window in sorted({window for of in logs.values() for window in of}):
+        asked = self._questions_until(2**63 - 1)
+        windows = {w for of in logs.values() for w in of} | {w for of in asked.values() for w in of}
+        for window in sorted(windows):
             due_ns = self.spec.start_ns + (window + 1) * window_ns
             for emitter, of in logs.items():
                 yield from _logs_batch(emitter, due_ns, of.get(window, []))
+                yield from _questions_batch(emitter, due_ns, asked.get(emitter, {}).get(window, []))
 
     def _logs_until(self, end_ns: int) -> dict[Emitter, dict[int, list[Event]]]:
         """Events that are sent before ``end_ns``, by emitter and window, in order."""
@@ -152,11 +165,22 @@ class Simulation:
             found[station] = self._by_window(due)
         return found
 
+    def _questions_until(self, end_ns: int) -> dict[Emitter, dict[int, list[Question]]]:
+        """Questions that are asked before ``end_ns``, by machine and window, in order."""
+        found: dict[Emitter, dict[int, list[Question]]] = {}
+        for machine in self._machines:
+            windows = found[machine.machine.emitter] = defaultdict(list)
+            for question in machine.questions_until(end_ns):
+                windows[self._window(question.asked_ns)].append(question)
+        return found
+
+    def _window(self, at_ns: int) -> int:
+        return (at_ns - self.spec.start_ns) // (self.spec.window_s * SECOND_NS)
+
     def _by_window(self, due: list[Event]) -> dict[int, list[Event]]:
         windows: dict[int, list[Event]] = defaultdict(list)
-        start_ns, window_ns = self.spec.start_ns, self.spec.window_s * SECOND_NS
         for event in due:
-            windows[(event.order[0] - start_ns) // window_ns].append(event)
+            windows[self._window(event.order[0])].append(event)
         return windows
 
     def _draw_day(self) -> None:
@@ -201,3 +225,9 @@ def _logs_batch(emitter: Emitter, due_ns: int, due: list[Event]) -> Iterator[Bat
         for event in due:
             rows[events.STREAM_OF_EVENT[event.name]] += 1
         yield Batch("logs", emitter, due_ns, request(emitter.resource, log_records(due)), dict(rows), due)
+
+
+def _questions_batch(emitter: Emitter, due_ns: int, due: list[Question]) -> Iterator[Batch]:
+    if due:
+        rows = {"predictions": len(due)}
+        yield Batch("predictions", emitter, due_ns, body(due), rows, (), tuple(due))

@@ -28,6 +28,7 @@ class SeatedModel(BaseModel):
     title: str
     task: str
     classes: tuple[str, ...]
+    covers: dict[str, tuple[str, ...]] = Field(description="for a class, the machines' materials it stands for")
     unit: str = Field(description="of a regression's value")
     input: PhotoInput | ReadingsInput
     review_below: float
@@ -97,6 +98,7 @@ def _told(model: LoadedModel, role: str, share: float) -> SeatedModel:
         title=manifest.title,
         task=manifest.task,
         classes=manifest.classes,
+        covers=manifest.covers,
         unit=manifest.unit,
         input=manifest.input,
         review_below=manifest.review_below,
