@@ -28,7 +28,7 @@ class SeatedModel(BaseModel):
     title: str
     task: str
     classes: tuple[str, ...]
-    covers: dict[str, tuple[str, ...]] = Field(description="for a class, the machines' materials it stands for")
+    covers: dict[str, tuple[str, ...]] = Field(description="machines' materials that a class stands for")
     unit: str = Field(description="of a regression's value")
     input: PhotoInput | ReadingsInput
     review_below: float
