@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Final
 
@@ -14,16 +13,20 @@ import structlog
 from inference.access import Principals
 from inference.adoption import adopt
 from inference.app import create_app
+from inference.follower import Follower
 from inference.governance.registry import Registry
-from inference.governance.state import ModelState
 from inference.metrics import InferenceMetrics
 from inference.photos.rules import PhotoRules, host_rules
 from inference.photos.sources import PhotoSource
 from inference.predictor import Predictor
+from inference.reviews.queue import ReviewQueue
+from inference.reviews.watch import watch_reviews
+from inference.routes.models import model_routes
 from inference.routes.operations import operation_routes
 from inference.routes.predict import predict_routes
+from inference.routes.reviews import review_routes
 from inference.sensors import Sensors
-from inference.serving.desk import Desk, Plan, Post
+from inference.serving.desk import Desk
 from inference.settings import InferenceSettings
 from outbox.forwarder import Forwarder
 from outbox.gather import Gather
@@ -31,8 +34,8 @@ from outbox.sender import RawSender
 from outbox.spool import Spool
 from service.http_server import serving
 from service.readiness import Readiness
-from store.errors import StoreError
 from store.governance import GovernanceStore
+from store.reviews import ReviewStore
 from store.sessions import Sessions
 
 OUTBOX: Final = "outbox.sqlite"
@@ -75,23 +78,26 @@ async def serve(settings: InferenceSettings) -> int:
             max_pixels=settings.max_photo_pixels,
         )
         stack.push_async_callback(predictor.close)
+        reviews = ReviewQueue(ReviewStore(sessions), gather.put, audit_rate=settings.audit_sample)
         readiness = Readiness()
         follower = Follower(registry, desk, readiness, metrics)
         await follower.once()
         app = create_app(
             (
                 predict_routes(settings, predictor),
+                model_routes(registry, settings.shelves),
+                review_routes(reviews),
                 operation_routes(desk, readiness, metrics, follower.once),
             ),
             principals,
             metrics,
             version("tally"),
         )
-        app.state.registry = registry
         await stack.enter_async_context(serving(app, settings.host, settings.port, "the inference service"))
         background = [
             asyncio.create_task(follower.run(settings.follow_s)),
             asyncio.create_task(Forwarder(spool, sender, metrics.registry).run()),
+            asyncio.create_task(watch_reviews(reviews, metrics, settings.project_s)),
         ]
         adoption = asyncio.create_task(adopt(registry, [settings.packaged])) if settings.adopt else None
         log.info("listening", port=settings.port, models=sorted(desk.seats))
@@ -106,56 +112,6 @@ async def serve(settings: InferenceSettings) -> int:
                 log.error("a part of the service broke", exc_info=result)
         log.info("stopped", waiting_for_the_collector=spool.depth().requests)
         return 1 if broken else 0
-
-
-class Follower:
-    """Keeps the desk as the ledger says."""
-
-    def __init__(
-        self, registry: Registry, desk: Desk, readiness: Readiness, metrics: InferenceMetrics
-    ) -> None:
-        self._registry = registry
-        self._desk = desk
-        self._readiness = readiness
-        self._metrics = metrics
-        self._turn = asyncio.Lock()
-
-    async def once(self) -> None:
-        """Ask the ledger, seat what it says; without the database what was last known is seated."""
-        async with self._turn:
-            try:
-                await self._registry.refresh()
-                self._metrics.ledger_followed.set(1)
-            except StoreError as error:
-                self._metrics.ledger_followed.set(0)
-                log.warning("the ledger's models can't be read, the last known are served", error=str(error))
-            if await self._desk.follow(plans(self._registry.models)):
-                log.info(
-                    "seated", models={name: seat.champion.name for name, seat in self._desk.seats.items()}
-                )
-            if self._desk.seats:
-                self._readiness.ready()
-            else:
-                self._readiness.unready("no model is promoted yet: tally models promote")
-
-    async def run(self, every_s: float) -> None:
-        """Follow for ever."""
-        while True:
-            await asyncio.sleep(every_s)
-            await self.once()
-
-
-def plans(models: Mapping[str, ModelState]) -> dict[str, Plan]:
-    """Who is to sit where, of every model that the ledger knows."""
-    found = {}
-    for model_id, state in models.items():
-        champion, challenger = state.champion, state.challenger
-        found[model_id] = Plan(
-            None if champion is None else Post(champion.version, champion.digest),
-            None if challenger is None else Post(challenger.version, challenger.digest),
-            0.0 if challenger is None else challenger.share,
-        )
-    return found
 
 
 def photo_rules(settings: InferenceSettings) -> PhotoRules:

@@ -7,7 +7,6 @@ sample of sure answers makes it possible to say how often those are right.
 
 from __future__ import annotations
 
-import asyncio
 import time
 import uuid
 from collections.abc import Awaitable, Callable
@@ -78,15 +77,6 @@ class ReviewQueue:
     async def project(self) -> int:
         """Take notice of what is new in the ledger; returns how many rows were read."""
         return await self._store.project(self._threshold, self._audit_rate)
-
-    async def run(self, every_s: float = 2.0) -> None:
-        """Project for ever; while the database is away nothing is lost, for the ledger has it."""
-        while True:
-            try:
-                await self.project()
-            except StoreError as error:
-                log.warning("the review queue can't follow the ledger now", error=str(error))
-            await asyncio.sleep(every_s)
 
     async def lease(self, reviewer: str, count: int = 1, seconds: float | None = None) -> list[Item]:
         """Lend up to ``count`` items, the oldest first; after that time they are offered again."""
