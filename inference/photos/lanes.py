@@ -59,7 +59,8 @@ class Lane:
 
         Raises:
             BadInput: ``address_not_allowed``, ``host_timeout``, ``host_failed``, ``photo_not_found``,
-                ``photo_too_large``.
+                ``photo_too_large``.  No message names the host: of a redirect or an S3 service the caller
+                does not know it.
         """
         async with self._places:
             try:
@@ -67,11 +68,11 @@ class Lane:
             except BadInput:
                 raise
             except (httpcore.TimeoutException, TimeoutError) as error:
-                raise refusal("host_timeout", f"{url.host} does not answer in time") from error
+                raise refusal("host_timeout", "the photo's host does not answer in time") from error
             except (
                 Exception
             ) as error:  # what libraries raise on what a hostile host sends is not for us to list
-                raise refusal("host_failed", f"no photo can be fetched from {url.host}") from error
+                raise refusal("host_failed", "no photo can be fetched from that host") from error
 
     async def _get(self, url: WebUrl, headers: Mapping[str, str]) -> bytes | Redirect:
         sent = [
@@ -88,29 +89,29 @@ class Lane:
         try:
             async with self._stream(address, sent) as response:
                 answered = True
-                return await self._read(url, response)
+                return await self._read(response)
         except (httpcore.ReadError, httpcore.RemoteProtocolError):
             if answered:
                 raise
         # A connection that was kept open can end in the moment in which it is used again: once more, then.
         async with self._stream(address, sent) as response:
-            return await self._read(url, response)
+            return await self._read(response)
 
     def _stream(
         self, address: httpcore.URL, headers: list[tuple[bytes, bytes]]
     ) -> AbstractAsyncContextManager[httpcore.Response]:
         return self._pool.stream("GET", address, headers=headers, extensions={"timeout": self._timeouts})
 
-    async def _read(self, url: WebUrl, response: httpcore.Response) -> bytes | Redirect:
+    async def _read(self, response: httpcore.Response) -> bytes | Redirect:
         answer = {name.lower(): value for name, value in response.headers}
         if response.status in _REDIRECTS and b"location" in answer:
             return Redirect(answer[b"location"])
         if response.status in _GONE:
-            raise refusal("photo_not_found", f"{url.host} has no such photo")
+            raise refusal("photo_not_found", "the host has no such photo")
         if response.status != 200:
-            raise refusal("host_failed", f"{url.host} answered with status {response.status}, not 200")
+            raise refusal("host_failed", f"the host answered with status {response.status}, not 200")
         if answer.get(b"content-encoding", b"identity").strip().lower() != b"identity":
-            raise refusal("host_failed", f"{url.host} sent the photo compressed, which was not asked for")
+            raise refusal("host_failed", "the host sent the photo compressed, which was not asked for")
         announced = answer.get(b"content-length", b"0")
         if not announced.isdigit() or int(announced[:20]) > self._max_bytes:
             raise self._too_large()

@@ -2,7 +2,7 @@
 
 Guarantees: no connection to an address that the rules do not admit, on the first request or on a redirect; no
 file outside the roots; at most ``max_bytes`` held and ``total_s`` spent on one photo; the event loop is never
-blocked; nothing but ``BadInput`` is raised, whatever the URL and whatever the host sends.
+blocked; an open source raises nothing but ``BadInput``, whatever the URL and whatever the host sends.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Final, Self
 
 import httpx
 
-from inference.errors import BadInput
+from inference.errors import BadInput, Unavailable
 from inference.photos.files import Folders
 from inference.photos.lanes import Lane, Redirect
 from inference.photos.network import Resolver
@@ -40,6 +40,7 @@ class PhotoSource:
         self, rules: PhotoRules, *, resolver: Resolver | None = None, tls: ssl.SSLContext | None = None
     ) -> None:
         self._rules = rules
+        self._closed = False
         self._folders = Folders(rules.roots, rules.max_bytes)
         self._readers = ThreadPoolExecutor(rules.places, "photo-files")
         self._lanes: tuple[tuple[HostRule, Lane], ...] = ()
@@ -62,21 +63,25 @@ class PhotoSource:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close what connections are open; nothing may be fetched afterwards."""
+        """Close what connections are open; what is being fetched from a host is refused."""
+        self._closed = True
         lanes = [lane for _, lane in self._lanes]
         if self._objects is not None:
             lanes.append(self._objects[1])
         async with contextlib.AsyncExitStack() as closing:
             for lane in lanes:
                 closing.push_async_callback(lane.aclose)
-        self._readers.shutdown(wait=False, cancel_futures=True)
+        self._readers.shutdown(wait=False)
 
     async def fetch(self, url: str) -> bytes:
         """The photo's bytes, undecoded: at most ``max_bytes``, within ``total_s`` seconds.
 
         Raises:
             BadInput: the photo is refused; ``inference.photos.reasons`` lists the reasons.
+            Unavailable: the source is closed.
         """
+        if self._closed:
+            raise Unavailable("photos are not fetched any more: the service is stopping")
         parsed = parse_url(url)
         try:
             async with asyncio.timeout(self._rules.total_s):

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gzip
+import socket
 import ssl
 import subprocess
+import threading
 import time
 import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -16,7 +18,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from inference.errors import BadInput
+from inference.errors import BadInput, Unavailable
 from inference.photos.sources import PhotoRules, PhotoSource, host_rules
 
 PHOTO = b"photo " * 50
@@ -421,6 +423,59 @@ def test_a_connection_that_ended_while_it_was_kept_open_is_made_again() -> None:
     asyncio.run(run())
 
 
+def test_a_name_server_that_hangs_holds_the_places_of_its_own_rule_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    real, released, started = socket.getaddrinfo, threading.Event(), []
+
+    def getaddrinfo(name: str, *rest: Any, **more: Any) -> Any:
+        if name.endswith("slow.example"):
+            started.append(name)
+            released.wait(30)
+            raise socket.gaierror("gave up")
+        return real(name, *rest, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+
+    async def run() -> None:
+        async with host() as one:
+            rules = PhotoRules(
+                hosts=host_rules(["*.slow.example", f"internal:localhost:{one.port}"]), places=3, total_s=0.5
+            )
+            one.answers["/photo"] = reply()
+            async with PhotoSource(rules) as source:
+                for _ in range(2):
+                    reasons = await asyncio.gather(
+                        *(refused(source, f"http://{number}.slow.example/a") for number in range(20))
+                    )
+                    assert {error.reason for error in reasons} == {"host_timeout"}
+                assert len(started) == 3
+                assert await source.fetch(f"http://localhost:{one.port}/photo") == PHOTO
+                released.set()
+                await asyncio.sleep(0.1)
+                assert (await refused(source, "http://new.slow.example/a")).reason == "host_failed"
+
+    try:
+        asyncio.run(run())
+    finally:
+        released.set()
+
+
+def test_a_closed_source_fetches_nothing_and_refuses_what_was_under_way() -> None:
+    async def run() -> None:
+        async with host() as one:
+            one.answers["/photo"] = silent
+            source = PhotoSource(rules_for(one), resolver=loopback)
+            under_way = asyncio.ensure_future(refused(source, f"http://photos.example:{one.port}/photo"))
+            await asyncio.sleep(0.1)
+            await source.aclose()
+            assert (await under_way).reason in {"host_failed", "host_timeout"}
+            with pytest.raises(Unavailable):
+                await source.fetch(f"http://photos.example:{one.port}/photo")
+
+    asyncio.run(run())
+
+
 def test_many_cancelled_fetches_leave_every_place_free() -> None:
     async def run() -> None:
         async with host() as one, PhotoSource(rules_for(one, places=2), resolver=loopback) as source:
@@ -495,7 +550,9 @@ def test_objects_are_asked_for_by_path_and_anonymously_without_keys() -> None:
                 }
                 assert await source.fetch("s3://photos/2026/a%20%C3%A9.jpg") == PHOTO
                 assert "authorization" not in one.heads[0].lower()
-                assert (await refused(source, "s3://photos/none")).reason == "photo_not_found"
+                missing = await refused(source, "s3://photos/none")
+                assert missing.reason == "photo_not_found"
+                assert "127.0.0.1" not in str(missing)
                 assert (await refused(source, "s3://photos/moved")).reason == "redirect_refused"
                 assert (await refused(source, "s3://others/a.jpg")).reason == "bucket_not_allowed"
                 assert (
