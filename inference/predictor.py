@@ -42,6 +42,8 @@ _REMEMBERED: Final = 10_000
 """Answers kept for requests that are repeated."""
 _HELD_A_THREAD: Final = 4
 """Photos in memory of each host for each thread: more would wait for a thread with all their bytes."""
+_WAIT_S: Final = 5.0
+"""How long a photo from the network waits for others of its host."""
 
 Kind = Literal["photo", "readings"]
 Row = NDArray[np.uint8] | NDArray[np.float32]
@@ -248,12 +250,20 @@ class Predictor:
         assert task.item.image_url is not None
         host = "/".join(task.item.image_url.split("/", 3)[:3]).lower()
         held = self._held.setdefault(host, asyncio.Semaphore(self._most_held))
-        async with held:
-            try:
-                content = await self._photos.fetch(task.item.image_url)
-                return [(task, await self._workers["photo"].run(self._seen, task, content))]
-            except InferenceError as error:
-                return [(task, error)]
+        try:
+            # Files do not hang: a large batch of them only takes its time.
+            async with asyncio.timeout(None if host.startswith("file:") else _WAIT_S):
+                await held.acquire()
+        except TimeoutError:
+            busy = Unavailable("photos from that host wait too long: try again", reason="busy")
+            return [(task, busy)]
+        try:
+            content = await self._photos.fetch(task.item.image_url)
+            return [(task, await self._workers["photo"].run(self._seen, task, content))]
+        except InferenceError as error:
+            return [(task, error)]
+        finally:
+            held.release()
 
     def _seen(self, task: _Task, content: bytes) -> _Outcome:
         digest = sha256_hex(content)
