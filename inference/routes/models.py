@@ -170,7 +170,7 @@ class ShadowAsked(Note):
         extra="forbid", json_schema_extra={"examples": [{"note": "a week beside", "share": 0}]}
     )
 
-    share: Share = Field(0.0, description="of requests; 0: beside the champion, never returned")
+    share: Share = Field(0.0, strict=True, description="of requests; 0: beside the champion, never returned")
 
 
 class RollbackAsked(Note):

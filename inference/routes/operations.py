@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Annotated
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -12,9 +12,27 @@ from pydantic import BaseModel, Field
 from inference.access import Principal, require
 from inference.manifest import Identifier, PhotoInput, ReadingsInput
 from inference.metrics import InferenceMetrics
+from inference.routes.bodies import Failed
 from inference.serving.desk import Desk, Seat
 from inference.serving.model import LoadedModel
 from service.readiness import Readiness
+
+_TEXT: Final[dict[str, Any]] = {"text/plain": {"schema": {"type": "string"}}}
+_HEALTH: Final[dict[int | str, dict[str, Any]]] = {200: {"content": _TEXT, "description": "it does"}}
+_READY: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"content": _TEXT, "description": "they can"},
+    503: {"content": _TEXT, "description": "not now, with the reason"},
+}
+_METRICS: Final[dict[int | str, dict[str, Any]]] = {200: {"content": _TEXT, "description": "as text"}}
+_INFO: Final[dict[int | str, dict[str, Any]]] = {
+    404: {"model": Failed, "description": "the ledger has no such model"},
+    422: {"model": Failed, "description": "that is no name of a model"},
+    503: {"model": Failed, "description": "the model has no champion that is loaded"},
+}
+_RELOAD: Final[dict[int | str, dict[str, Any]]] = {
+    401: {"model": Failed, "description": "no token, or one that nobody holds"},
+    403: {"model": Failed, "description": "the token's holder has not the role govern"},
+}
 
 
 class SeatedModel(BaseModel):
@@ -50,19 +68,19 @@ def operation_routes(
     """``/health``, ``/ready``, ``/metrics``, ``/model/info``, ``/reload``."""
     router = APIRouter(tags=["operations"])
 
-    @router.get("/health", summary="The process lives", response_class=Response)
+    @router.get("/health", summary="The process lives", response_class=Response, responses=_HEALTH)
     async def health() -> Response:
         return Response("ok\n", media_type="text/plain")
 
-    @router.get("/ready", summary="Predictions can be made", response_class=Response)
+    @router.get("/ready", summary="Predictions can be made", response_class=Response, responses=_READY)
     async def ready() -> Response:
         return readiness.answer()
 
-    @router.get("/metrics", summary="Metrics for Prometheus", response_class=Response)
+    @router.get("/metrics", summary="Metrics for Prometheus", response_class=Response, responses=_METRICS)
     async def metrics_text() -> Response:
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
-    @router.get("/model/info", summary="What is served now")
+    @router.get("/model/info", summary="What is served now", responses=_INFO)
     async def model_info(model: Identifier | None = None) -> Serving:
         """Every model, or one: its seated versions with their input, classes and measured quality."""
         seats = {model: desk.seat(model)} if model is not None else dict(desk.seats)
@@ -70,7 +88,7 @@ def operation_routes(
             seated=[one for seat in seats.values() for one in _seated(seat)], problems=dict(desk.problems)
         )
 
-    @router.post("/reload", summary="Follow the ledger at once")
+    @router.post("/reload", summary="Follow the ledger at once", responses=_RELOAD)
     async def reload_now(_caller: Annotated[Principal, Depends(require("govern"))]) -> Serving:
         """Reads the ledger's steps of models and seats what they say; no request is dropped."""
         await reload()

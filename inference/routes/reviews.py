@@ -83,7 +83,7 @@ class LeaseAsked(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"count": 5}]})
 
-    count: int = Field(1, ge=1, le=100)
+    count: int = Field(1, strict=True, ge=1, le=100)
 
 
 class LeaseTold(BaseModel):
