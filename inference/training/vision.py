@@ -103,7 +103,7 @@ def train_photos(train: PhotoSet, validation: PhotoSet, recipe: PhotoRecipe, say
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             schedule.step()
-            losses.append(float(loss))
+            losses.append(loss.item())
             _follow(
                 average,
                 network,
