@@ -122,6 +122,32 @@ class Target(Part):
     maximum: float | None = None
 
 
+class Derived(Part):
+    """A column that the artefact computes from two readings: one of product, difference or quotient."""
+
+    name: str = Field(min_length=1, max_length=64)
+    meaning: str = ""
+    product: tuple[str, str] | None = None
+    difference: tuple[str, str] | None = None
+    quotient: tuple[str, str] | None = None
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        if sum(pair is not None for pair in (self.product, self.difference, self.quotient)) != 1:
+            raise ValueError(f"derived {self.name}: give one of product, difference, quotient")
+        return self
+
+    @property
+    def operation(self) -> tuple[Literal["product", "difference", "quotient"], tuple[str, str]]:
+        """Which one, and of which readings."""
+        if self.product is not None:
+            return "product", self.product
+        if self.difference is not None:
+            return "difference", self.difference
+        assert self.quotient is not None
+        return "quotient", self.quotient
+
+
 class Groups(Part):
     """Groups that metrics are compared between: values of a column, or intervals between ``edges`` of it."""
 
@@ -191,6 +217,7 @@ class Spec(Part):
     limits: tuple[Annotated[str, Field(min_length=1)], ...] = Field(min_length=1)
     data: Data
     features: tuple[Feature, ...] = ()
+    derived: tuple[Derived, ...] = ()
     photo: Photo | None = None
     target: Target
     covers: dict[str, tuple[str, ...]] = Field(default_factory=dict)
@@ -238,7 +265,7 @@ def _target_complaints(spec: Spec) -> list[str]:
 
 def _input_complaints(spec: Spec) -> list[str]:
     if spec.data.source == "photos":
-        if spec.features or spec.photo is None or spec.search is not None:
+        if spec.features or spec.derived or spec.photo is None or spec.search is not None:
             return ["a model of photos has photo, and neither features nor search"]
         if len(spec.candidates) != 1 or spec.candidates[0].estimator != "efficientnet_lite0":
             return ["candidates: photos have one, efficientnet_lite0"]
@@ -253,6 +280,7 @@ def _input_complaints(spec: Spec) -> list[str]:
         or (candidate.estimator == "linear" and spec.task == "classification")
     ]
     found += _feature_complaints(spec)
+    found += _derived_complaints(spec)
     regression_metrics = {"rmse", "mae", "r2"}
     if (spec.search.metric in regression_metrics) != (spec.task == "regression"):
         found.append(f"search.metric: {spec.search.metric} is no metric of a {spec.task}")
@@ -274,6 +302,25 @@ def _feature_complaints(spec: Spec) -> list[str]:
                 found.append(f"features: {feature.name}: bounds must fit in 32 bits, at most {_FLOAT32_MOST}")
         if feature.values is not None and len(set(feature.values)) < len(feature.values):
             found.append(f"features: {feature.name}: a value is there twice")
+    return found
+
+
+def _derived_complaints(spec: Spec) -> list[str]:
+    numbers = {feature.name: feature for feature in spec.features if feature.values is None}
+    found = []
+    for derived in spec.derived:
+        operation, operands = derived.operation
+        if strange := [name for name in operands if name not in numbers]:
+            found.append(f"derived: {derived.name}: {strange[0]} is none of the features that are numbers")
+            continue
+        below = numbers[operands[1]]
+        assert below.minimum is not None
+        assert below.maximum is not None
+        if operation == "quotient" and below.minimum <= 0 <= below.maximum:
+            found.append(f"derived: {derived.name}: {below.name} may be 0, and nothing is divided by that")
+        largest = [max(abs(numbers[n].minimum or 0), abs(numbers[n].maximum or 0)) for n in operands]
+        if operation == "product" and largest[0] * largest[1] > _FLOAT32_MOST:
+            found.append(f"derived: {derived.name}: the product may be too large for 32 bits")
     return found
 
 

@@ -178,7 +178,16 @@ def _calibration(spec: Spec, evaluated: Evaluated) -> list[str]:
 def _inputs(spec: Spec) -> str:
     if spec.photo is not None:
         return f"A photo, brought to {spec.photo.width} x {spec.photo.height} pixels, RGB."
-    return _table(("reading", "admitted", "may be left out", "meaning"), [_input(f) for f in spec.features])
+    readings = _table(
+        ("reading", "admitted", "may be left out", "meaning"), [_input(feature) for feature in spec.features]
+    )
+    if not spec.derived:
+        return readings
+    rows = [
+        (derived.name, f"{derived.operation[0]} of {' and '.join(derived.operation[1])}", derived.meaning)
+        for derived in spec.derived
+    ]
+    return f"{readings}\n\nThe artefact computes from them:\n\n{_table(('column', 'as', 'meaning'), rows)}"
 
 
 def _input(feature: Feature) -> tuple[str, str, str, str]:

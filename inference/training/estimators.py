@@ -35,6 +35,7 @@ from sklearn.preprocessing import StandardScaler
 
 from inference.errors import SpecError
 from inference.spec import Choice
+from inference.training.derived import Prefix
 from inference.training.graphs import plain_graph
 
 Task = Literal["classification", "regression"]
@@ -61,26 +62,37 @@ def probabilities(estimator: Any, matrix: NDArray[np.float32]) -> NDArray[np.flo
     return np.asarray(estimator.predict(matrix), dtype=np.float64).reshape(-1, 1)
 
 
-def exported(estimator: Any, columns: int, task: Task, classes: int) -> bytes:
-    """A fitted estimator as the ONNX graph that ``inference.manifest`` describes.  Same model, same bytes."""
+def exported(estimator: Any, columns: int, classes: int, first: Prefix | None = None) -> bytes:
+    """A fitted estimator as the ONNX graph that ``inference.manifest`` describes.  Same model, same bytes.
+
+    ``columns`` are those of the readings, without the derived ones of ``first``; ``classes`` is 0 for a
+    regression.
+    """
+    classifies = classes > 0
+    taken = columns if first is None else columns + len(first.nodes[-1].input) - 1
     if isinstance(estimator, LGBMModel):
         model = convert_lightgbm(
             _with_narrow_thresholds(estimator),
-            initial_types=[("readings", FloatTensorType([None, columns]))],
+            initial_types=[("readings", FloatTensorType([None, taken]))],
             target_opset=15,
-            **({"zipmap": False} if task == "classification" else {}),
+            **({"zipmap": False} if classifies else {}),
         )
     else:
         model = to_onnx(
             estimator,
-            np.zeros((1, columns), np.float32),
+            np.zeros((1, taken), np.float32),
             target_opset=_OPSET,
-            **({"options": {"zipmap": False}} if task == "classification" else {}),
+            **({"options": {"zipmap": False}} if classifies else {}),
         )
     assert isinstance(model, onnx.ModelProto)
-    if task == "classification":
-        return plain_graph(model, "readings", columns, "probabilities", classes)
-    return plain_graph(model, "readings", columns, "value", 1)
+    return plain_graph(
+        model,
+        feed="readings",
+        columns=columns,
+        answer="probabilities" if classifies else "value",
+        width=classes or 1,
+        first=first,
+    )
 
 
 def _with_narrow_thresholds(estimator: LGBMModel) -> LGBMModel:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from inference.errors import ModelUnusable
+from inference.training.derived import Prefix
 
 _OUTPUTS: Final = {
     "probabilities": ("probabilities", "probability"),
@@ -22,8 +23,18 @@ _OUTPUTS: Final = {
 """What converters call the output that is wanted."""
 
 
-def plain_graph(model: onnx.ModelProto, feed: str, columns: int, answer: str, width: int) -> bytes:
+def plain_graph(
+    model: onnx.ModelProto,
+    *,
+    feed: str,
+    columns: int,
+    answer: str,
+    width: int,
+    first: Prefix | None = None,
+) -> bytes:
     """The graph with input ``feed`` float32 [n, columns] and output ``answer`` float32 [n, width] alone.
+
+    ``first`` stands between that input and what the converter's graph takes.
 
     Raises:
         ModelUnusable: the converter's graph has no such input or output.
@@ -33,21 +44,27 @@ def plain_graph(model: onnx.ModelProto, feed: str, columns: int, answer: str, wi
     wanted = next((name for name in _OUTPUTS[answer] if name in outputs), None)
     if wanted is None or len(graph.input) != 1:
         raise ModelUnusable(f"the converter gave a graph with outputs {', '.join(outputs)}")
-    renamed = {graph.input[0].name: feed, wanted: answer}
+    renamed = {graph.input[0].name: feed if first is None else first.result, wanted: answer}
     nodes = [onnx.NodeProto.FromString(node.SerializeToString()) for node in _needed(graph, wanted)]
-    for at, node in enumerate(nodes):
-        node.name = f"{at}_{node.op_type}"
+    for node in nodes:
         for names in (node.input, node.output):
             for place, name in enumerate(names):
                 names[place] = renamed.get(name, name)
-    used = {name for node in nodes for name in node.input}
+    initializers = [
+        tensor for tensor in graph.initializer if any(tensor.name in node.input for node in nodes)
+    ]
+    if first is not None:
+        nodes[:0] = first.nodes
+        initializers[:0] = first.initializers
+    for at, node in enumerate(nodes):
+        node.name = f"{at}_{node.op_type}"
     plain = helper.make_model(
         helper.make_graph(
             nodes,
             "tally",
             [helper.make_tensor_value_info(feed, TensorProto.FLOAT, [None, columns])],
             [helper.make_tensor_value_info(answer, TensorProto.FLOAT, [None, width])],
-            [tensor for tensor in graph.initializer if tensor.name in used],
+            initializers,
         ),
         opset_imports=sorted(model.opset_import, key=lambda opset: opset.domain),
         ir_version=model.ir_version,

@@ -15,6 +15,7 @@ from inference.errors import BadInput, SpecError
 from inference.manifest import Feature
 from inference.readings import ReadingsEncoder
 from inference.spec import Spec
+from inference.training.derived import extended
 
 Floats = NDArray[np.float32]
 Targets = NDArray[np.int64] | NDArray[np.float64]
@@ -41,8 +42,9 @@ class Problem:
 class Rows:
     """Rows that fit, encoded.
 
-    ``matrix`` is float32 [n, columns] as the model takes it; ``target`` class numbers, or values; ``groups``
-    the group of each row, if the specification has groups.  ``readings`` are the features as they are served.
+    ``matrix`` is float32 [n, columns] as estimators take it, derived columns last; ``target`` class numbers,
+    or values; ``groups`` the group of each row, if the specification has groups.  ``readings`` are the
+    features as they are served.
     """
 
     matrix: Floats
@@ -100,7 +102,7 @@ def fitting_rows(spec: Spec, frame: pd.DataFrame) -> Rows:
     if len(kept) < 50:
         raise SpecError(f"data: only {len(kept)} of {len(frame)} rows are as the specification says")
     return Rows(
-        np.asarray(matrix, dtype=np.float32),
+        extended(spec, np.asarray(matrix, dtype=np.float32)),
         _targets(spec, target),
         tuple(readings),
         None if spec.groups is None else _groups(spec, frame.iloc[kept]),

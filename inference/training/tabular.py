@@ -11,7 +11,7 @@ from sklearn.model_selection import train_test_split
 
 from inference.errors import ModelUnusable
 from inference.manifest import Reference
-from inference.readings import ReadingsEncoder
+from inference.readings import ReadingsEncoder, column_names
 from inference.spec import Spec
 from inference.training import scores
 from inference.training.calibration import (
@@ -21,6 +21,7 @@ from inference.training.calibration import (
     logits_of,
     softmax,
 )
+from inference.training.derived import extended, prefix
 from inference.training.estimators import exported, probabilities
 from inference.training.graphs import run
 from inference.training.reference import of_number, of_readings, reference
@@ -55,7 +56,8 @@ def train_readings(
     )
     chosen = search(spec, train, trials, say)
     model = fitted(spec, chosen.estimator, chosen.parameters, train)
-    artefact = exported(model, train.matrix.shape[1], spec.task, len(spec.classes))
+    columns = len(column_names(spec.features))
+    artefact = exported(model, columns, len(spec.classes), prefix(spec, "readings"))
     say(f"fitted {chosen.estimator}; {len(artefact):,} bytes of ONNX")
     difference = _difference(spec, model, artefact, held)
     parts = {
@@ -91,7 +93,7 @@ def _classification(spec: Spec, chosen: Chosen, train: Rows, held: Rows, parts: 
     below = spec.serving.review_below
     searched = scores.classification(calibrated, known, cut, below)
 
-    raw = run(parts["artefact"], "readings", "probabilities", held.matrix)
+    raw = run(parts["artefact"], "readings", "probabilities", _sent(spec, held.matrix))
     target = held.target.astype(np.int64)
     found = softmax(logits_of(raw), temperature)
     answered = answers(found, cut)
@@ -117,7 +119,7 @@ def _classification(spec: Spec, chosen: Chosen, train: Rows, held: Rows, parts: 
 
 
 def _regression(spec: Spec, chosen: Chosen, held: Rows, parts: dict[str, Any]) -> Evaluated:
-    values = run(parts["artefact"], "readings", "value", held.matrix)[:, 0]
+    values = run(parts["artefact"], "readings", "value", _sent(spec, held.matrix))[:, 0]
     target = held.target.astype(np.float64)
     assert spec.search is not None
     group_metrics = {}
@@ -144,7 +146,8 @@ def _difference(spec: Spec, model: Any, artefact: bytes, held: Rows) -> float:
     """How far artefact and estimator are apart, on the held-back rows and on rows without some readings."""
     probe = np.concatenate([held.matrix, *_incomplete(spec, held)])
     expected = probabilities(model, probe)
-    found = run(artefact, "readings", "value" if spec.task == "regression" else "probabilities", probe)
+    answer = "value" if spec.task == "regression" else "probabilities"
+    found = run(artefact, "readings", answer, _sent(spec, probe))
     difference = float(np.abs(expected - found).max())
     scale = float(held.target.std()) or 1.0 if spec.task == "regression" else 1.0
     if not np.isfinite(found).all() or difference > _LARGEST_DIFFERENCE * scale:
@@ -158,10 +161,20 @@ def _incomplete(spec: Spec, held: Rows) -> list[Floats]:
     """Some of the held-back rows, once more without each reading that may be left out."""
     encoder = ReadingsEncoder(spec.features)
     return [
-        np.array([encoder.row({**row, feature.name: None}) for row in held.readings[:50]], dtype=np.float32)
+        extended(
+            spec,
+            np.array(
+                [encoder.row({**row, feature.name: None}) for row in held.readings[:50]], dtype=np.float32
+            ),
+        )
         for feature in spec.features
         if feature.nullable
     ]
+
+
+def _sent(spec: Spec, matrix: Floats) -> Floats:
+    """The columns that a client sends: without those that the artefact derives."""
+    return matrix[:, : matrix.shape[1] - len(spec.derived)]
 
 
 def _how(spec: Spec, chosen: Chosen) -> tuple[str, ...]:
