@@ -99,6 +99,7 @@ class Asker:
         self._delivery = delivery
         self._room = threading.BoundedSemaphore(spec.in_flight)
         self._local = threading.local()
+        self._sessions: list[requests.Session] = []
         self._covers: dict[str, dict[str, tuple[str, ...]]] = {}
         self._gave_up = threading.Event()
 
@@ -190,11 +191,14 @@ class Asker:
         session: requests.Session | None = getattr(self._local, "session", None)
         if session is None:
             session = self._local.session = requests.Session()
+            self._sessions.append(session)
             session.trust_env = False  # a proxy of the environment has no business with a local service
             session.headers["Authorization"] = f"Bearer {self._token}"
             session.headers["Content-Type"] = "application/json"
         return session
 
     def close(self) -> None:
-        """Close the file of answers."""
+        """Close the connections and the file of answers."""
+        for session in self._sessions:
+            session.close()
         self.score.close()
