@@ -1,0 +1,1 @@
+"""How right and how stable the served models are, from what the ledger learns afterwards."""
