@@ -41,10 +41,17 @@ format: setup ## let ruff put the sources in shape
 bench: setup ## measure, print a table, write JSON under var/bench/
 	@$(BIN)/tally bench
 
+COMPILE = $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-header --no-annotate \
+	--python-version 3.11
+
 lock: setup ## pin requirements*.in again, with the hashes that the package index states
-	@for set in requirements requirements-dev requirements-train; do \
-		$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --no-header \
-			--no-annotate --python-version 3.11 $$set.in -o $$set.txt >/dev/null || exit 2; done
+	@for set in requirements requirements-dev; do \
+		$(COMPILE) --universal $$set.in -o $$set.txt >/dev/null || exit 2; done
+	@$(COMPILE) --universal requirements-mlflow.in -c requirements.txt -o requirements-mlflow.txt >/dev/null
+	@# The index has PyTorch's CUDA build alone, with gigabytes of libraries; PIP_FIND_LINKS names the CPU wheels.
+	@$(COMPILE) --python-platform x86_64-manylinux_2_28 --find-links "$${PIP_FIND_LINKS:?name a folder or page of \
+		PyTorch CPU wheels}" requirements-train.in -c requirements.txt -o requirements-train.txt >/dev/null
+	@grep -q '^torch==.*+cpu ' requirements-train.txt
 
 setup: $(VENV)/.installed ## the virtual environment and the Debian packages that it needs
 	@:
