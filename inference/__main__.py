@@ -10,10 +10,12 @@ Exit codes: 0 stopped as asked, 1 a defect, 2 could not start.
 from __future__ import annotations
 
 import os
+import re
 import sys
 
 import uvloop
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 
 from inference.errors import InferenceError
 from inference.server import serve
@@ -30,6 +32,11 @@ def main() -> int:
         for problem in error.errors():
             name = "_".join(str(part) for part in problem["loc"]).upper()
             print(f"inference: TALLY_INFERENCE_{name}: {problem['msg']}", file=sys.stderr)  # noqa: T201
+        return 2
+    except SettingsError as error:
+        named = re.search(r'field "(\w+)"', str(error))
+        name = "TALLY_INFERENCE_" + named[1].upper() if named else "a TALLY_INFERENCE_ variable"
+        print(f'inference: {name}: must be JSON, as in ["/photos"]', file=sys.stderr)  # noqa: T201
         return 2
     configure_logging(os.environ.get("TALLY_LOG_LEVEL", "INFO"))
     try:

@@ -293,8 +293,10 @@ class InferenceProcess(ServiceProcess):
         collector: str,
         directory: Path,
         environment: Mapping[str, str] | None = None,
+        *,
+        module: str = "inference",
     ) -> None:
-        """``environment`` is added to that of this process, whose own TALLY_ variables it does not see."""
+        """``module`` is run instead of ``inference``: a service with something else in its place."""
         self.models_dir = directory / "models"
         self.photos_dir = directory / "photos"
         self.state_dir = directory / "state"
@@ -311,9 +313,7 @@ class InferenceProcess(ServiceProcess):
             "TALLY_INFERENCE_MODELS_DIRS": json.dumps([str(self.models_dir)]),
             "TALLY_INFERENCE_PHOTO_ROOTS": json.dumps([str(self.photos_dir)]),
         }
-        super().__init__(
-            "inference", http_port, directory / "inference.log", settings | dict(environment or {})
-        )
+        super().__init__(module, http_port, directory / "inference.log", settings | dict(environment or {}))
 
     def token(self, principal: str = "operator") -> str:
         """The token of one of ``tally.principals``."""
