@@ -98,36 +98,6 @@ class InferenceMetrics:
             ["model", "outcome"],
             registry=registry,
         )
-        self.accuracy: Final = Gauge(
-            "tally_inference_rolling_accuracy_ratio",
-            "Accuracy of 7 days, estimated from reviews; absent while there are too few.",
-            ["model", "version"],
-            registry=registry,
-        )
-        self.lot_agreement: Final = Gauge(
-            "tally_inference_lot_agreement_ratio",
-            "Agreement of lots' predicted composition with the plant's over 7 days; absent without tickets.",
-            ["model", "version"],
-            registry=registry,
-        )
-        self.calibration: Final = Gauge(
-            "tally_inference_calibration_error_ratio",
-            "Expected calibration error of 7 days, estimated from reviews; absent while there are too few.",
-            ["model", "version"],
-            registry=registry,
-        )
-        self.drift: Final = Gauge(
-            "tally_inference_drift_psi",
-            "Population stability index of 7 days against the held-back data, by feature.",
-            ["model", "version", "feature"],
-            registry=registry,
-        )
-        self.alarm: Final = Gauge(
-            "tally_inference_alarm",
-            "1 while accuracy is too low, or drift beyond its bound.",
-            ["model", "kind"],
-            registry=registry,
-        )
         self.reviews: Final = Gauge(
             "tally_inference_review_items",
             "Items of the review queue, by state.",

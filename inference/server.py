@@ -16,6 +16,10 @@ from inference.app import create_app
 from inference.follower import Follower
 from inference.governance.registry import Registry
 from inference.metrics import InferenceMetrics
+from inference.monitoring.health import Bounds
+from inference.monitoring.metrics import HealthMetrics
+from inference.monitoring.monitor import Monitor
+from inference.monitoring.retraining import ACTOR, TRAIN, Retrainer
 from inference.photos.rules import PhotoRules, host_rules
 from inference.photos.sources import PhotoSource
 from inference.predictor import Predictor
@@ -35,6 +39,7 @@ from outbox.spool import Spool
 from service.http_server import serving
 from service.readiness import Readiness
 from store.governance import GovernanceStore
+from store.ground_truth import GroundTruthStore
 from store.reviews import ReviewStore
 from store.sessions import Sessions
 
@@ -79,6 +84,17 @@ async def serve(settings: InferenceSettings) -> int:
         )
         stack.push_async_callback(predictor.close)
         reviews = ReviewQueue(ReviewStore(sessions), gather.put, audit_rate=settings.audit_sample)
+        retrainer = _retrainer(settings, registry)
+        if retrainer is not None:
+            stack.push_async_callback(retrainer.close)
+        monitor = Monitor(
+            registry,
+            GroundTruthStore(sessions),
+            settings.shelves,
+            Bounds(settings.accuracy_least, settings.drift_most),
+            remedy=retrainer,
+        )
+        metrics.registry.register(HealthMetrics(monitor))
         readiness = Readiness()
         follower = Follower(registry, desk, readiness, metrics)
         await follower.once()
@@ -98,6 +114,7 @@ async def serve(settings: InferenceSettings) -> int:
             asyncio.create_task(follower.run(settings.follow_s)),
             asyncio.create_task(Forwarder(spool, sender, metrics.registry).run()),
             asyncio.create_task(watch_reviews(reviews, metrics, settings.project_s)),
+            asyncio.create_task(monitor.run(settings.monitor_s)),
         ]
         adoption = asyncio.create_task(adopt(registry, [settings.packaged])) if settings.adopt else None
         log.info("listening", port=settings.port, models=sorted(desk.seats))
@@ -112,6 +129,17 @@ async def serve(settings: InferenceSettings) -> int:
                 log.error("a part of the service broke", exc_info=result)
         log.info("stopped", waiting_for_the_collector=spool.depth().requests)
         return 1 if broken else 0
+
+
+def _retrainer(settings: InferenceSettings, registry: Registry) -> Retrainer | None:
+    """What trains challengers, where the operator named specifications."""
+    if not settings.retrain:
+        return None
+    models_dir = settings.models_dirs[0] if settings.models_dirs else settings.state_dir / "models"
+    command = (*TRAIN, "--models", str(models_dir), "--actor", ACTOR, "--no-publish")
+    return Retrainer(
+        registry, settings.retrain, models_dir, settings.state_dir / "train.log", command=command
+    )
 
 
 def photo_rules(settings: InferenceSettings) -> PhotoRules:

@@ -52,7 +52,9 @@ class InferenceSettings(BaseSettings):
     audit_sample: float = Field(0.02, ge=0, le=1, description="share of sure answers that are reviewed too")
     accuracy_least: float = Field(0.85, ge=0, le=1, description="rolling accuracy below it raises an alarm")
     drift_most: float = Field(0.25, gt=0, description="population stability index above it raises an alarm")
-    retrain_spec: str | None = Field(None, description="spec to train when accuracy or drift raise an alarm")
+    retrain: dict[str, Path] = Field(
+        {}, description="JSON object: model to the specification that an alarm has trained as a challenger"
+    )
 
     @property
     def packaged(self) -> Path:
