@@ -108,14 +108,9 @@ def test_killed_at_the_write_leaves_no_answer_and_at_most_one_row(
     database: Database, collector: StartCollector, tmp_path: Path, where: str, kept: int
 ) -> None:
     to = collector(database)
+    files, module = tmp_path / "inference", "tests.faults.killed_inference"
     environment = {**_SENSORS, "TALLY_TEST_KILL": where}
-    dying = InferenceProcess(
-        database,
-        to.grpc_endpoint,
-        tmp_path / "inference",
-        environment,
-        module="tests.faults.killed_inference",
-    )
+    dying = InferenceProcess(database, to.grpc_endpoint, files, environment, module=module)
     with_champion(database, to, dying)
     with dying:
         with pytest.raises(httpx.TransportError):
