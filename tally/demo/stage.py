@@ -7,7 +7,9 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+import urllib.request
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,10 +28,10 @@ class Stage:
     """The demo's stack: its environment for the ``tally`` command and its logins."""
 
     environment: dict[str, str]
-    grpc_port: int
-    http_port: int
     admin_url: str
     audit_url: str
+    inference_url: str
+    secrets_dir: Path
 
     def tally(self, *arguments: str) -> dict[str, Any]:
         """What a ``tally`` command prints with ``--json``; exit codes 0 and 1 are answers.
@@ -43,10 +45,44 @@ class Stage:
         answer: dict[str, Any] = json.loads(done.stdout)
         return answer
 
+    def predict_options(self) -> tuple[str, ...]:
+        """What makes the generator ask this stage's service."""
+        token_file = self.secrets_dir / "principals" / "machines.token"
+        return "--predict", self.inference_url, "--predict-token-file", str(token_file)
+
+    def seated(self) -> list[dict[str, Any]]:
+        """What the service serves now."""
+        with urllib.request.urlopen(f"{self.inference_url}/model/info", timeout=10) as answer:  # noqa: S310 - loopback
+            found: list[dict[str, Any]] = json.load(answer)["seated"]
+        return found
+
+    def champion(self, model: str) -> str | None:
+        """The version of a model that answers."""
+        return next(
+            (one["version"] for one in self.seated() if (one["model"], one["role"]) == (model, "champion")),
+            None,
+        )
+
+    def wait_seated(self, model: str, version: str, role: str, within_s: float) -> float:
+        """Wait until a version is served in a role; returns when that was seen, on the monotonic clock.
+
+        Raises:
+            TallyError: not in time.
+        """
+        deadline = time.monotonic() + within_s
+        wanted = (model, version, role)
+        while wanted not in {(one["model"], one["version"], one["role"]) for one in self.seated()}:
+            if time.monotonic() > deadline:
+                raise TallyError(f"{model} {version} is not served as {role} after {within_s:.0f} s")
+            time.sleep(0.02)
+        return time.monotonic()
+
 
 @contextmanager
-def stage(folder: Path) -> Iterator[Stage]:
+def stage(folder: Path, photo_roots: Sequence[Path] = ()) -> Iterator[Stage]:
     """Bring a fresh stack up in ``folder``, and stop it in the end, whatever happens.
+
+    ``photo_roots`` are folders of photos that its inference service may read.
 
     Its logs stay in ``folder`` until the next time.
 
@@ -55,13 +91,15 @@ def stage(folder: Path) -> Iterator[Stage]:
     """
     settings = Settings()
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TALLY_")}
-    grpc_port, http_port = free_port(), free_port()
+    inference_port = free_port()
     environment |= {
         "TALLY_VAR_DIR": str(folder),
         "TALLY_CACHE_DIR": str(settings.cache_dir),
         "TALLY_DB_PORT": str(free_port()),
-        "TALLY_COLLECTOR_GRPC_PORT": str(grpc_port),
-        "TALLY_COLLECTOR_HTTP_PORT": str(http_port),
+        "TALLY_COLLECTOR_GRPC_PORT": str(free_port()),
+        "TALLY_COLLECTOR_HTTP_PORT": str(free_port()),
+        "TALLY_INFERENCE_PORT": str(inference_port),
+        "TALLY_INFERENCE_PHOTO_ROOTS": json.dumps([str(root) for root in photo_roots]),
     }
     if settings.database_url is not None:
         # A server of one's own: the demo attacks a database that it made there, never one that it found.
@@ -75,10 +113,10 @@ def stage(folder: Path) -> Iterator[Stage]:
             raise TallyError(f"the stack did not come up; its logs are in {folder / 'log'}")
         yield Stage(
             environment,
-            grpc_port,
-            http_port,
             admin_url=_url(environment, "admin"),
             audit_url=_url(environment, "audit"),
+            inference_url=f"http://127.0.0.1:{inference_port}",
+            secrets_dir=folder / "secrets",
         )
     finally:
         _tally(["down"], environment)

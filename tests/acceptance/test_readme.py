@@ -35,6 +35,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
         "TALLY_DB_PORT": str(free_port()),
         "TALLY_COLLECTOR_GRPC_PORT": str(free_port()),
         "TALLY_COLLECTOR_HTTP_PORT": str(free_port()),
+        "TALLY_INFERENCE_PORT": str(free_port()),
         "PATH": f"{ROOT / '.venv' / 'bin'}:{os.environ['PATH']}",
     }
     yield own
@@ -51,7 +52,7 @@ def run(command: str, environment: dict[str, str]) -> subprocess.CompletedProces
         capture_output=True,
         text=True,
         check=False,
-        timeout=100,
+        timeout=200,
     )
 
 
@@ -98,6 +99,17 @@ def test_the_demo_tells_its_story_and_leaves_its_figures(environment: dict[str, 
         (attack["stream"], attack["machine"], attack["seq"])
     ]
     assert all(summary["fleet"]["faults"].values())
+    predictions = summary["fleet"]["predictions"]
+    assert predictions["answered"] == summary["fleet"]["rows_by_stream"]["predictions"] > 200
+    assert predictions["problems"] == {}
+    refused = [
+        rule["rule"] for rule in summary["first_model"]["refusal"]["details"]["rules"] if not rule["passed"]
+    ]
+    assert refused == ["approval_present"]
+    assert summary["review"]["row"]["hash"]
+    assert [step["action"] for step in summary["history"]["steps"]][-1] == "rolled_back"
+    assert summary["history"]["verification"]["ok"]
+    assert summary["second_model"]["rollback_seconds"] < 2
     if summary["replay"] is not None:
         assert summary["replay"]["in_ledger"] == {
             "rows": 22_695,
