@@ -48,7 +48,7 @@ class Principals:
         """The principals of a file.
 
         Raises:
-            PrincipalsUnusable: it can't be read, is not such a file, or names somebody twice.
+            PrincipalsUnusable: it can't be read, is not such a file, or has a name or a token twice.
         """
         try:
             found = TypeAdapter(tuple[Principal, ...]).validate_json(path.read_bytes())
@@ -56,9 +56,12 @@ class Principals:
             raise PrincipalsUnusable(f"{path} can't be read: {error.strerror}") from error
         except ValidationError as error:
             first = error.errors()[0]
-            raise PrincipalsUnusable(f"{path}: {first['loc']}: {first['msg']}") from error
+            place = ".".join(str(part) for part in first["loc"]) or "the file"
+            raise PrincipalsUnusable(f"{path}: {place}: {first['msg']}") from error
         if len({principal.name for principal in found}) < len(found):
             raise PrincipalsUnusable(f"{path} names a principal twice")
+        if len({principal.token_sha256 for principal in found}) < len(found):
+            raise PrincipalsUnusable(f"{path} gives two principals the same token")
         return cls(found)
 
     def holder(self, token: str) -> Principal | None:

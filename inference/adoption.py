@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
 import structlog
 
-from inference.errors import Conflict, InferenceError, NotFound, Unavailable
+from inference.errors import Conflict, InferenceError, ModelUnusable, NotFound, Unavailable
 from inference.governance.registry import Registry
 from inference.manifest import read_manifest
 from inference.serving.shelf import every
@@ -30,13 +31,17 @@ async def adopt(registry: Registry, shelves: Sequence[Path]) -> None:
 
     The collector or the database may not be there yet: it is tried until they are.
     """
-    newest: dict[str, Path] = {}
+    newest: dict[str, tuple[datetime, Path]] = {}
     for folder in every(shelves):
-        manifest, _ = await asyncio.to_thread(read_manifest, folder)
+        try:
+            manifest, _ = await asyncio.to_thread(read_manifest, folder)
+        except ModelUnusable as error:
+            log.warning("a packaged model is not taken up", model=folder.parent.name, reason=str(error))
+            continue
         known = newest.get(manifest.model_id)
-        if known is None or read_manifest(known)[0].trained_at < manifest.trained_at:
-            newest[manifest.model_id] = folder
-    for model_id, folder in newest.items():
+        if known is None or known[0] < manifest.trained_at:
+            newest[manifest.model_id] = manifest.trained_at, folder
+    for model_id, (_, folder) in newest.items():
         while True:
             try:
                 await _adopt(registry, model_id, folder)

@@ -6,6 +6,7 @@ is a 500.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any, Final
 
@@ -22,6 +23,8 @@ from inference.routes.bodies import Failed, Problem, failed
 
 MAX_BODY_BYTES: Final = 4 << 20
 """A thousand items with long URLs or some dozens of readings fit; photos are fetched, never sent."""
+_BODY_S: Final = 15.0
+"""Our choice; what comes slower only holds a connection."""
 _STATUS: Final[tuple[tuple[type[InferenceError], int], ...]] = (
     (BadInput, 422),
     (NotFound, 404),
@@ -33,6 +36,7 @@ _WORDS: Final = {
     401: ("not_authenticated", "send a token: Authorization: Bearer ..."),
     400: ("invalid_request", "the body is no JSON that can be read"),
     404: ("no_such_path", "there is nothing at this path; /docs lists what there is"),
+    408: ("body_too_slow", f"the body did not come within {_BODY_S:g} seconds: send it at once"),
     405: ("wrong_method", "this path does not take that method; /docs lists what there is"),
 }
 _ABOUT: Final = """Classifies deposited items from a photo or from sensor readings.
@@ -51,10 +55,16 @@ log = structlog.get_logger("inference.app")
 
 
 class BodyLimit:
-    """Refuses a body over ``MAX_BODY_BYTES``, by its declared length or as soon as it has come."""
+    """Refuses a body over ``MAX_BODY_BYTES``, by its declared length or as soon as it has come.
 
-    def __init__(self, app: Callable[[Scope, Receive, Send], Awaitable[None]]) -> None:
+    One that takes longer than ``body_s`` seconds is refused too.
+    """
+
+    def __init__(
+        self, app: Callable[[Scope, Receive, Send], Awaitable[None]], *, body_s: float = _BODY_S
+    ) -> None:
         self._app = app
+        self._body_s = body_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, counting its body."""
@@ -66,10 +76,17 @@ class BodyLimit:
             await _too_large()(scope, receive, send)
             return
         came = 0
+        ended = False
+        until = asyncio.get_running_loop().time() + self._body_s
 
         async def counted() -> Message:
-            nonlocal came
-            message = await receive()
+            nonlocal came, ended
+            try:
+                async with asyncio.timeout_at(None if ended else until):
+                    message = await receive()
+            except TimeoutError as error:
+                raise HTTPException(408, headers={"Connection": "close"}) from error
+            ended = not message.get("more_body", False)
             came += len(message.get("body", b""))
             if came > MAX_BODY_BYTES:
                 raise HTTPException(413)

@@ -28,16 +28,16 @@ class Follower:
         self._readiness = readiness
         self._metrics = metrics
         self._turn = asyncio.Lock()
+        self._followed = True
 
     async def once(self) -> None:
         """Ask the ledger, seat what it says; without the database what was last known is seated."""
         async with self._turn:
             try:
                 await self._registry.refresh()
-                self._metrics.ledger_followed.set(1)
+                self._follows(None)
             except StoreError as error:
-                self._metrics.ledger_followed.set(0)
-                log.warning("the ledger's models can't be read, the last known are served", error=str(error))
+                self._follows(error)
             if await self._desk.follow(plans(self._registry.models)):
                 log.info(
                     "seated", models={name: seat.champion.name for name, seat in self._desk.seats.items()}
@@ -46,6 +46,15 @@ class Follower:
                 self._readiness.ready()
             else:
                 self._readiness.unready("no model is promoted yet: tally models promote")
+
+    def _follows(self, error: StoreError | None) -> None:
+        """Tell whether the ledger can be followed, in the log when that changes."""
+        self._metrics.ledger_followed.set(1 if error is None else 0)
+        if error is not None and self._followed:
+            log.warning("the ledger's models can't be read, the last known are served", error=str(error))
+        if error is None and not self._followed:
+            log.info("the ledger's models can be read again")
+        self._followed = error is None
 
     async def run(self, every_s: float) -> None:
         """Follow for ever."""

@@ -24,7 +24,8 @@ ARTEFACT: Final = "model.onnx"
 CARD: Final = "card.md"
 MANIFEST: Final = "manifest.json"
 
-Identifier = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?$")]
+IDENTIFIER: Final = r"^[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?$"
+Identifier = Annotated[str, Field(pattern=IDENTIFIER)]
 """Names a model or a version; it is also a folder's name."""
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 """SHA-256, in hexadecimal."""

@@ -39,6 +39,8 @@ _OPTIONS: Final = (
     ("grpc.max_send_message_length", 64 * 1024 * 1024),
     ("grpc.max_receive_message_length", 4 * 1024 * 1024),
     ("grpc.enable_http_proxy", 0),
+    # Of two minutes otherwise: how long a collector that is back may go unnoticed.
+    ("grpc.max_reconnect_backoff_ms", 5_000),
 )
 _CALL_TIMEOUT_S: Final = 60.0
 _LONGEST_PAUSE_S: Final = 5.0

@@ -16,6 +16,7 @@ _PROBLEMS: dict[int | str, dict[str, object]] = {
     401: {"model": Failed, "description": "no token, or one that nobody holds"},
     403: {"model": Failed, "description": "the token's holder has not the role predict"},
     404: {"model": Failed, "description": "the ledger has no model of that name"},
+    408: {"model": Failed, "description": "the body came too slowly"},
     413: {"model": Failed, "description": "the body is too large"},
     422: {"model": Failed, "description": "the item can't be classified, now or ever; nothing is recorded"},
     503: {"model": Failed, "description": "not now: try again; nothing is recorded"},
