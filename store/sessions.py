@@ -13,6 +13,8 @@ from store.queries import query
 from store.translation import translated
 
 _ACQUIRE_S: Final = 10.0
+_SETTINGS: Final = {"application_name": "tally inference", "jit": "off", "work_mem": "32MB"}
+"""Compiling a query takes longer than it saves on them; a week's answers are sorted in memory."""
 
 
 class Sessions:
@@ -70,7 +72,7 @@ class Sessions:
                         max_size=self._most,
                         timeout=self._timeout_s,
                         command_timeout=self._timeout_s,
-                        server_settings={"application_name": "tally inference", "jit": "off"},
+                        server_settings=_SETTINGS,
                     )
             async with self._pool.acquire(timeout=_ACQUIRE_S) as connection:
                 yield connection

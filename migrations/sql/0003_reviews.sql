@@ -45,6 +45,7 @@ COMMENT ON COLUMN review_queue.seq IS 'position of the prediction in its chain o
 COMMENT ON COLUMN review_queue.sample_rate IS 'probability that such a prediction comes to the queue';
 CREATE INDEX review_queue_open ON review_queue (predicted_at, prediction_id)
     WHERE state IN ('waiting', 'leased');
+CREATE INDEX review_queue_leased ON review_queue (leased_until) WHERE state = 'leased';
 
 -- Up to which row of a chain the queue has taken notice.
 CREATE TABLE review_progress (

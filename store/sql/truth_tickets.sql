@@ -1,5 +1,6 @@
 -- Purpose: what the plant weighed of each lot, beside what a model answered for its deposits.  Of a deposit that
---          was sent twice the first row counts, of several answers to one deposit the latest.
+--          was sent twice the first row counts, of several answers to one deposit the latest.  An answer is looked
+--          for within a day of the deposits: both are told by the machine's own clock.
 -- $1, $2 timestamptz: tickets from, until; $3 timestamptz: deposits from; $4 text: model
 -- Returns: lot_id, ticket_mg, composition (JSON text), material, model_version, predicted (the last two null:
 --          not predicted), mass_mg and deposits of the lot with that answer
@@ -10,7 +11,8 @@ WITH tickets AS MATERIALIZED (
     WHERE t.event_time >= $1 AND t.event_time < $2
     ORDER BY t.lot_id, t.received_at DESC, t.seq DESC
 ), deposits AS MATERIALIZED (
-    SELECT DISTINCT ON (d.machine_id, d.transaction_id) d.machine_id, d.transaction_id, d.lot_id, d.mass_mg
+    SELECT DISTINCT ON (d.machine_id, d.transaction_id) d.machine_id, d.transaction_id, d.lot_id, d.mass_mg,
+        d.event_time
     FROM transactions AS d
     WHERE d.event_time >= $3 AND d.event_time < $2 AND d.lot_id IN (SELECT lot_id FROM tickets)
     ORDER BY d.machine_id, d.transaction_id, d.seq
@@ -19,7 +21,9 @@ WITH tickets AS MATERIALIZED (
         p.material
     FROM predictions AS p
     JOIN deposits ON deposits.machine_id = p.machine_id AND deposits.transaction_id = p.transaction_id
-    WHERE p.event_time >= $3 AND p.event_time < $2 AND p.model_id = $4::text COLLATE "C"
+    WHERE p.event_time >= (SELECT min(event_time) - INTERVAL '1 day' FROM deposits)
+        AND p.event_time < (SELECT max(event_time) + INTERVAL '1 day' FROM deposits)
+        AND p.model_id = $4::text COLLATE "C"
     ORDER BY p.machine_id, p.transaction_id, p.seq DESC
 )
 SELECT tickets.lot_id, tickets.mass_mg AS ticket_mg, tickets.composition, tickets.material,
