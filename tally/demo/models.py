@@ -18,7 +18,7 @@ _SEATED_S: Final = 10.0
 _BACK_S: Final = 2.0
 _BESIDE: Final = (
     "--machines", "2", "--sites", "2", "--seed", "8", "--fleet", "beside", "--duration", "20m",
-    "--start", "2026-01-05T01:00:00Z", "--step", "60s", "--window", "60s", "--deposits", "2500", "--no-faults",
+    "--start", "2026-01-05T01:00:00Z", "--step", "60s", "--deposits", "2500", "--no-faults",
 )  # fmt: skip
 
 
@@ -54,8 +54,8 @@ def second(story: Story, on: Stage, folder: Path) -> None:
     report = on.tally("generate", "faster", *_BESIDE, *on.predict_options())
     shadow = shadow_answers(on.audit_url, version, report["predictions"]["answered"])
     story.say(
-        f"in shadow it answered {shadow['answers']} of {report['predictions']['answered']} deposits beside the "
-        f"champion, {shadow['agree']} alike: on record, none returned"
+        f"in shadow it answered {shadow['answers']} of {report['predictions']['answered']} deposits too, "
+        f"{shadow['agree']} like the champion: on record, none returned"
     )
     returned = {model["version"] for model in report["predictions"]["models"]}
     story.check(
