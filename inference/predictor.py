@@ -42,6 +42,8 @@ _REMEMBERED: Final = 10_000
 """Answers kept for requests that are repeated."""
 _HELD_A_THREAD: Final = 4
 """Photos in memory of each host for each thread: more would wait for a thread with all their bytes."""
+_RECORDS: Final = 256
+"""Answers in one request: the collector takes none that is spread over more than 400 days."""
 _WAIT_S: Final = 5.0
 """How long a photo from the network waits for others of its host."""
 
@@ -306,9 +308,12 @@ class Predictor:
         return outcomes
 
     async def _record(self, fresh: Sequence[_Done]) -> None:
-        body = request_bytes(_recorded(done, done.answer, done.task.model, _role(done)) for done in fresh)
+        records = [_recorded(done, done.answer, done.task.model, _role(done)) for done in fresh]
+        bodies = [
+            request_bytes(records[place : place + _RECORDS]) for place in range(0, len(records), _RECORDS)
+        ]
         try:
-            await self._outbox.put(body)
+            await self._outbox.put(*bodies)
         except OutboxError as error:
             log.warning("predictions are not recorded, so they are not given", error=str(error))
             raise _unrecorded() from error

@@ -22,21 +22,21 @@ class Gather:
     def __init__(self, spool: Spool, signal: Signal) -> None:
         self._spool = spool
         self._signal: Signal = signal
-        self._waiting: list[tuple[bytes, asyncio.Future[None]]] = []
+        self._waiting: list[tuple[tuple[bytes, ...], asyncio.Future[None]]] = []
         self._writing: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(1, "outbox")
 
-    async def put(self, body: bytes) -> None:
-        """Keep a request.
+    async def put(self, *bodies: bytes) -> None:
+        """Keep requests, all of them or, if it raises, none.
 
-        A caller that is cancelled leaves its request to be written all the same.
+        A caller that is cancelled leaves its requests to be written all the same.
 
         Raises:
             OutboxFull: too much is waiting; nothing was kept.
             OutboxUnusable: the file can't be written; nothing was kept.
         """
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((body, done))
+        self._waiting.append((bodies, done))
         if self._writing is None or self._writing.done():
             self._writing = asyncio.create_task(self._write())
         await done
@@ -51,7 +51,7 @@ class Gather:
         loop = asyncio.get_running_loop()
         while self._waiting:
             group, self._waiting = self._waiting, []
-            bodies = [body for body, _ in group]
+            bodies = [body for put, _ in group for body in put]
             failure: OutboxError | None = None
             try:
                 await loop.run_in_executor(self._thread, lambda: self._spool.put(self._signal, *bodies))  # noqa: B023

@@ -23,7 +23,8 @@ from inference.manifest import Identifier
 from inference.predictor import Item, Prediction
 
 _EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
-_AHEAD: Final = timedelta(days=1)
+_AHEAD: Final = timedelta(hours=23)
+"""An hour less than the collector believes, whose clock may differ."""
 _DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]", re.ASCII)
 """What a time starts with; pydantic would take a count of seconds too."""
 MOST_ITEMS: Final = 1_000
@@ -80,7 +81,7 @@ class Asked(BaseModel):
         if moment.tzinfo is None:
             raise ValueError("must name its time zone")
         if not _EARLIEST <= moment <= datetime.now(UTC) + _AHEAD:
-            raise ValueError("must lie between the year 2000 and a day from now")
+            raise ValueError("must lie between the year 2000 and 23 hours from now")
         return moment
 
     @model_validator(mode="after")

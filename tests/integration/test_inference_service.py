@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -135,6 +135,23 @@ def test_a_bad_item_of_a_batch_costs_no_other(service: Service) -> None:
         results[0]["prediction_id"],
         results[4]["prediction_id"],
     }
+
+
+def test_a_batch_spread_over_years_is_on_record_wholly(service: Service) -> None:
+    first = datetime(2001, 1, 1, 12, tzinfo=UTC)
+    items = [
+        {
+            "sensor_id": "rvm-years",
+            "readings": dict(GLASS),
+            "transaction_id": f"t-years-{number}",
+            "observed_at": (first + timedelta(days=number)).isoformat(),
+        }
+        for number in range(600)
+    ]
+    answer = service.client.post("/predict/batch", json={"items": items})
+    assert len({one["prediction_id"] for one in answer.json()["results"]}) == 600
+    rows = service.arrived("machine_id", "rvm-years", 600)
+    assert [row["transaction_id"] for row in rows] == [item["transaction_id"] for item in items]
 
 
 @pytest.mark.parametrize(
