@@ -16,6 +16,8 @@ State = Literal["waiting", "leased", "decided", "expired"]
 _CHAINS: Final = 200
 _ROWS: Final = 2_000
 """Of each chain in one transaction."""
+_KEPT: Final = timedelta(days=30)
+"""Our choice: longer than any window that accuracy is measured over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +87,17 @@ class ReviewStore:
         """Take notice of what is new in the ledger; returns how many rows were read.
 
         Each transaction moves the chains' marks with the items: a crash leaves both or neither.  Predictions
-        come before the reviews that may close them.
+        come before the reviews that may close them.  What was decided a month ago is forgotten: the ledger
+        has it.
         """
         await self._sessions.fetch("review_open_chains")
         bound = sample_bound(audit_rate)
         # A rate of 0 draws nothing, so that no item has it; the table takes none that is 0.
         rate = audit_rate or 1.0
         read = await self._through("review_project_predictions", threshold, bound, rate)
-        return read + await self._through("review_project_decisions")
+        read += await self._through("review_project_decisions")
+        await self._sessions.fetch("review_forget", _KEPT)
+        return read
 
     async def _through(self, name: str, *values: object) -> int:
         read: int = 0

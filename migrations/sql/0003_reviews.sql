@@ -46,6 +46,7 @@ COMMENT ON COLUMN review_queue.sample_rate IS 'probability that such a predictio
 CREATE INDEX review_queue_open ON review_queue (predicted_at, prediction_id)
     WHERE state IN ('waiting', 'leased');
 CREATE INDEX review_queue_leased ON review_queue (leased_until) WHERE state = 'leased';
+CREATE INDEX review_queue_decided ON review_queue (decided_at) WHERE state = 'decided';
 
 -- Up to which row of a chain the queue has taken notice.
 CREATE TABLE review_progress (

@@ -6,6 +6,8 @@ import asyncio
 import hashlib
 import uuid
 from collections import Counter
+from datetime import timedelta
+from typing import Any
 
 import psycopg
 import pytest
@@ -20,7 +22,7 @@ from store.reviews import Item, ReviewStore
 from tally.testing import Database
 from tests.check_ledger import check_ledger
 from tests.conftest import StartCollector
-from tests.integration.review_rows import Outbox, on_queue, prediction, review, write
+from tests.integration.review_rows import NOW, Outbox, on_queue, prediction, review, write
 
 
 def execute(database: Database, statement: str) -> None:
@@ -109,6 +111,18 @@ def test_a_queue_that_was_lost_is_made_again_without_what_was_decided(database: 
     again = on_queue(database, everything)
     names = [f"p-{number}" for number in range(10) if number != 3]
     assert [item.prediction_id for item in before] == [item.prediction_id for item in again] == names
+
+
+def test_what_was_decided_a_month_ago_is_forgotten_and_what_is_open_is_not(database: Database) -> None:
+    old: dict[str, Any] = {"event_time": NOW - timedelta(days=40)}
+    write(database, "predictions", prediction("p-1", 0.5, **old), prediction("p-2", 0.5, **old))
+    write(database, "reviews", review("p-1", "confirmed", "glass", **old))
+
+    async def work(queue: ReviewQueue) -> list[tuple[str, int]]:
+        await queue.project()
+        return [(count.state, count.items) for count in await queue.depth()]
+
+    assert on_queue(database, work) == [("waiting", 1)]
 
 
 def test_a_review_from_elsewhere_closes_the_item_and_its_lease(database: Database) -> None:
