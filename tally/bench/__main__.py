@@ -18,7 +18,7 @@ from rich.console import Console
 
 from tally.bench.bench_stack import BenchStack, bench_stack
 from tally.bench.figures import Figure, table
-from tally.bench.inference import photo_serving
+from tally.bench.inference import serving
 from tally.bench.ingest import against_raw_copy, small_requests
 from tally.bench.volume import ten_million
 from tally.files import write_atomically
@@ -32,13 +32,13 @@ FULL: Final[dict[str, Measure]] = {
     "volume": lambda stack: ten_million(stack, millions=10, verifications=3),
     "ingest": lambda stack: against_raw_copy(stack, rounds=5, requests=1_000),
     "small": lambda stack: small_requests(stack, rounds=3, seconds=8),
-    "inference": lambda stack: photo_serving(stack, rounds=5, seconds=15),
+    "inference": lambda stack: serving(stack, rounds=5, seconds=15),
 }
 QUICK: Final[dict[str, Measure]] = {
     "volume": lambda stack: ten_million(stack, millions=2, verifications=1),
     "ingest": lambda stack: against_raw_copy(stack, rounds=1, requests=100),
     "small": lambda stack: small_requests(stack, rounds=1, seconds=2),
-    "inference": lambda stack: photo_serving(stack, rounds=1, seconds=3),
+    "inference": lambda stack: serving(stack, rounds=1, seconds=3),
 }
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -54,7 +54,7 @@ def bench(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
-    """Measure this machine: ingest against raw COPY, small requests, volume, verification.
+    """Measure this machine: ingest against raw COPY, small requests, volume, verification, inference.
 
     Example: tally bench --only small
     """

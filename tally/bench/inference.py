@@ -1,208 +1,38 @@
-"""Inference: photos and readings over HTTP, with evidence on its way to the ledger as in real life.
+"""Inference: latency, throughput, changes of models under load, cold start.
 
 The service, the collector, the database and this process, which asks, share the machine's cores.
 """
 
 from __future__ import annotations
 
-import asyncio
-import os
-import statistics
-import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Final
-
-import numpy as np
-import onnxruntime
 import uvloop
-from numpy.typing import NDArray
 
-from inference import manifest
-from inference.photos.decode import decode
 from tally.bench.bench_stack import BenchStack
 from tally.bench.figures import Figure
-from tally.bench.http_client import Client
-from tally.bench.inference_process import InferenceProcess
-from tally.bench.pace import Asked, busily, steadily
-from tally.bench.photos import Photos, photos
-from tally.errors import ServiceFailed
-
-PHOTO_MODEL: Final = "waste-photos"
-_RATE: Final = 20.0
-"""Photos a second that a fleet of a few hundred machines brings at its busiest."""
-_IN_FLIGHT: Final = 8
-_KNOWN: Final = '["bench-*"]'
-_MOST_PIXELS: Final = 25_000_000
-_DRAINED_S: Final = 60.0
+from tally.bench.served import READINGS_MODEL, Served, served
+from tally.bench.serving_changes import change_figures, start_figures
+from tally.bench.serving_photos import photo_figures
+from tally.bench.serving_readings import readings_figures
 
 
-def photo_serving(stack: BenchStack, *, rounds: int, seconds: float) -> list[Figure]:
-    """Photos at a steady rate, then as fast as they go, against onnxruntime alone, in turn."""
-    with _service(stack) as (service, taken):
-        service.wait_for_models(PHOTO_MODEL)
-        bare = Bare(_artefact(service), _decoded(service, taken))
-        return uvloop.run(_photos(service, taken, bare, rounds, seconds))
+def serving(stack: BenchStack, *, rounds: int, seconds: float) -> list[Figure]:
+    """All of it, on one service."""
+    with served(stack) as running:
+        first, second = running.train(1), running.train(2)
+
+        async def asked() -> list[Figure]:
+            figures = await photo_figures(running, rounds=rounds, seconds=seconds)
+            await _govern(running, first, second)
+            figures += await readings_figures(running, seconds=seconds * 2 / 3)
+            return figures + await change_figures(running, second, rounds=rounds)
+
+        return uvloop.run(asked()) + start_figures(running, rounds=min(rounds, 3))
 
 
-async def _photos(
-    service: InferenceProcess, taken: Photos, bare: Bare, rounds: int, seconds: float
-) -> list[Figure]:
-    async with Client("127.0.0.1", service.port, service.token("machines")) as client:
-        requests = _photo_requests(client, taken)
-        await busily(client, requests, _IN_FLIGHT, 1.5)
-        await _drained(service)
-        steady = await steadily(client, requests, _RATE, seconds)
-        single_ms = 1_000 / bare.per_s(1, 2.0)
-        cores = os.cpu_count() or 1
-        ours, limits, lags, failed = [], [], Asked(), steady.failed
-        for _ in range(rounds):
-            await _drained(service)
-            limits.append(max(bare.per_s(threads, 2.0) for threads in sorted({1, cores})))
-            fast, lag = await asyncio.gather(busily(client, requests, _IN_FLIGHT, 3.0), _health(service, 3.0))
-            ours.append(len(fast.seconds) / fast.elapsed_s)
-            lags.seconds += lag.seconds
-            failed += fast.failed + lag.failed
-    ratio = statistics.median(mine / limit for mine, limit in zip(ours, limits, strict=True))
-    return [
-        Figure(
-            "photo, 95th percentile",
-            steady.milliseconds(0.95),
-            "ms",
-            40,
-            "at most",
-            f"{_RATE:.0f} requests/s over HTTP, {taken.what}; p50 {steady.milliseconds(0.5):.1f} ms, "
-            f"p99 {steady.milliseconds(0.99):.1f} ms, {steady.failed} failed",
-        ),
-        Figure(
-            "photos",
-            statistics.median(ours),
-            "photos/s",
-            detail=f"{_IN_FLIGHT} requests in flight, one photo each, decoded, answered and on record",
-        ),
-        Figure(
-            "onnxruntime alone",
-            statistics.median(limits),
-            "photos/s",
-            detail=f"the same photos, decoded beforehand, {cores} threads; "
-            f"a photo takes one core {single_ms:.1f} ms",
-        ),
-        Figure("photos / onnxruntime alone", ratio, "", 0.85, detail=f"median of {rounds} rounds' ratios"),
-        Figure(
-            "event loop's lag",
-            lags.milliseconds(0.99),
-            "ms",
-            50,
-            "at most",
-            "p99 of /health while photos come as fast as they go",
-        ),
-        Figure("photos that failed", failed, "requests", 0, "at most", "in all of the above"),
-    ]
-
-
-class Bare:
-    """onnxruntime as it is, on decoded photos, with the options that the service gives it."""
-
-    def __init__(self, artefact: Path, pixels: list[NDArray[np.uint8]]) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        self._session = onnxruntime.InferenceSession(
-            str(artefact), options, providers=["CPUExecutionProvider"]
-        )
-        self._pixels = pixels
-        self._session.run(None, {"photos": pixels[0]})
-
-    def per_s(self, threads: int, seconds: float) -> float:
-        """Photos a second, one at a time in each thread."""
-        counts = [0] * threads
-        begun = time.perf_counter()
-
-        def work(thread: int) -> None:
-            number = thread
-            while time.perf_counter() - begun < seconds:
-                self._session.run(None, {"photos": self._pixels[number % len(self._pixels)]})
-                number += threads
-                counts[thread] += 1
-
-        running = [threading.Thread(target=work, args=(thread,)) for thread in range(threads)]
-        for thread in running:
-            thread.start()
-        for thread in running:
-            thread.join()
-        return sum(counts) / (time.perf_counter() - begun)
-
-
-@contextmanager
-def _service(stack: BenchStack) -> Iterator[tuple[InferenceProcess, Photos]]:
-    taken = photos(stack.directory / "photos")
-    with (
-        stack.database() as database,
-        stack.collector(database) as collector,
-        InferenceProcess(
-            database,
-            collector,
-            stack.directory / "inference",
-            photo_roots=[taken.root],
-            environment={"TALLY_INFERENCE_SENSORS": _KNOWN},
-        ) as service,
-    ):
-        yield service, taken
-
-
-def _photo_requests(client: Client, taken: Photos) -> Iterator[bytes]:
-    number = 0
-    while True:
-        for url in taken.urls:
-            body = {
-                "image_url": url,
-                "sensor_id": f"bench-{number % 20:02d}",
-                "transaction_id": f"bench-{number:08d}",
-                "site_id": "bench-site",
-            }
-            yield client.request("POST", "/predict", body)
-            number += 1
-
-
-async def _health(service: InferenceProcess, seconds: float) -> Asked:
-    """A few questions a second that need nothing but the event loop."""
-    async with Client("127.0.0.1", service.port) as client:
-        request = client.request("GET", "/health")
-        return await steadily(client, iter(lambda: request, None), 50.0, seconds)
-
-
-async def _drained(service: InferenceProcess) -> None:
-    """Wait until the outbox is empty, so that what runs next has the machine for itself.
-
-    Raises:
-        ServiceFailed: not in a minute.
-    """
-    deadline = time.monotonic() + _DRAINED_S
-    async with Client("127.0.0.1", service.port) as client:
-        while True:
-            _, text = await client.get("/metrics")
-            waiting = next(
-                float(line.split()[1])
-                for line in text.decode().splitlines()
-                if line.startswith("tally_outbox_requests ")
-            )
-            if not waiting:
-                return
-            if time.monotonic() > deadline:
-                raise ServiceFailed(f"{waiting:.0f} requests are still in the service's outbox")
-            await asyncio.sleep(0.1)
-
-
-def _artefact(service: InferenceProcess) -> Path:
-    """The file of the photo model that is seated, which came with the package."""
-    (seated,) = service.get(f"/model/info?model={PHOTO_MODEL}")["seated"]
-    packaged = Path(manifest.__file__).with_name("models")
-    return packaged / PHOTO_MODEL / str(seated["version"]) / manifest.ARTEFACT
-
-
-def _decoded(service: InferenceProcess, taken: Photos) -> list[NDArray[np.uint8]]:
-    (seated,) = service.get(f"/model/info?model={PHOTO_MODEL}")["seated"]
-    width, height = seated["input"]["width"], seated["input"]["height"]
-    return [decode(file.read_bytes(), width, height, _MOST_PIXELS)[np.newaxis] for file in taken.files]
+async def _govern(running: Served, first: str, second: str) -> None:
+    """Both versions are approved, the first one is promoted."""
+    async with running.client("approver") as approver, running.client() as operator:
+        for version in (first, second):
+            await running.step(approver, f"{READINGS_MODEL}/versions/{version}/approve")
+        await running.step(operator, f"{READINGS_MODEL}/versions/{first}/promote")
+        await running.seated(operator, READINGS_MODEL)
