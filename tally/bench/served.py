@@ -31,7 +31,7 @@ _deposits = count()
 
 
 def deposit() -> dict[str, object]:
-    """Machine, site and transaction of a deposit that nobody asked about before, so that no answer is kept."""
+    """Machine, site and transaction of a deposit that nobody asked about before: no answer is from memory."""
     number = next(_deposits)
     return {
         "sensor_id": f"bench-{number % 20:02d}",
