@@ -155,7 +155,8 @@ def _written(models_dir: Path, spec: Spec, number: str, evaluated: Evaluated, ma
         files[NOTICE] = spec.notice.encode()
     # It is loaded as serving will load it: what does not serve is found here.
     folder = write_folder(models_dir, spec.id, number, files, LoadedModel)
-    return Trained(folder, manifest, sha256_hex(files[MANIFEST]), evaluated, new=True)
+    # Read back: what is put on record then has the same order, to the byte, when it is sent again later.
+    return Trained(folder, *read_manifest(folder), evaluated, new=True)
 
 
 def _metrics(evaluated: Evaluated, energy: Used) -> bytes:

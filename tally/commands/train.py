@@ -78,13 +78,12 @@ def train(
     )
     if not trained.new:
         note("train", f"the same model was made before; {trained.folder} is kept")
-    elif tracking.installed():
+    if publish:
+        _publish(trained, collector or f"{settings.collector_host}:{settings.collector_grpc_port}")
+        note("ledger", f"trained and evaluated are on record, by {trained.manifest.trained_by}")
+    if trained.new and tracking.installed():
         run = tracking.track(trained, settings.var_dir / "mlruns")
         note("mlflow", f"run {run} in {settings.var_dir / 'mlruns'}")
-    if publish:
-        address = collector or f"{settings.collector_host}:{settings.collector_grpc_port}"
-        _publish(trained, address)
-        note("ledger", f"trained and evaluated are on record, by {trained.manifest.trained_by}")
     if json:
         print_json(_content(trained, published=publish))
     else:
