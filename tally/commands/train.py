@@ -33,23 +33,25 @@ def train(
     data: Annotated[
         Path | None,
         typer.Option(
-            envvar="TALLY_DATA_DIR", help="Folder that the specification's data lie in [../shared/data]."
+            envvar="TALLY_DATA_DIR", help="Folder that the specification's data lie in; else ../shared/data."
         ),
     ] = None,
     models: Annotated[
-        Path | None, typer.Option(help="Folder that the model is written to [var/models].")
+        Path | None, typer.Option(help="Folder that the model is written to; else var/models.")
     ] = None,
     trials: Annotated[
-        int | None, typer.Option(min=1, max=1_000, help="Trials of the search [as the specification says].")
+        int | None,
+        typer.Option(min=1, max=1_000, help="Trials of the search; else as the specification says."),
     ] = None,
     actor: Annotated[
-        str | None, typer.Option(help="Who trains it, by name; somebody else has to approve it [the login].")
+        str | None,
+        typer.Option(help="Who trains it, by name; somebody else has to approve it; else the login."),
     ] = None,
     publish: Annotated[
         bool, typer.Option("--publish/--no-publish", help="Tell the ledger: events trained and evaluated.")
     ] = True,
     collector: Annotated[
-        str | None, typer.Option(metavar="HOST:PORT", help="The collector's OTLP/gRPC [this stack's].")
+        str | None, typer.Option(metavar="HOST:PORT", help="The collector's OTLP/gRPC; else this stack's.")
     ] = None,
     json: Json = False,
 ) -> int:
