@@ -6,6 +6,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final, Self
 
+from fastapi.openapi.models import Example
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -33,23 +34,49 @@ Name = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=r"
 Reading = StrictFloat | StrictInt | StrictStr | None
 """A truth value is no number."""
 
+_READ: Final[dict[str, Any]] = {
+    "sensor_id": "demo-rvm-0001",
+    "transaction_id": "demo-rvm-0001-example",
+    "readings": {
+        "mass_g": 16.0,
+        "nir_1120": 0.817,
+        "nir_1210": 0.74,
+        "nir_1420": 0.663,
+        "nir_1660": 0.713,
+        "nir_1730": 0.704,
+        "nir_2130": 0.669,
+        "inductive": -0.847,
+        "capacitive": 0.751,
+        "optical": 0.0,
+    },
+}
+_SEEN: Final[dict[str, Any]] = {
+    "sensor_id": "demo-rvm-0002",
+    "transaction_id": "demo-rvm-0002-example",
+    "image_url": "file:///photos/rvm-0002/00042.jpg",
+}
+ITEMS: Final[dict[str, Example]] = {
+    "readings": {
+        "summary": "Readings of a machine without a camera",
+        "description": "The sensor must be known: it has sent something before. GET /model/info tells which "
+        "readings the model takes.",
+        "value": _READ,
+    },
+    "photo": {
+        "summary": "A photo",
+        "description": "Name one that is below a folder, or on a host, that this service takes photos from.",
+        "value": _SEEN,
+    },
+}
+MANY_ITEMS: Final[dict[str, Example]] = {
+    "both": {"summary": "Readings and a photo", "value": {"items": [_READ, _SEEN]}}
+}
+
 
 class Asked(BaseModel):
     """One item to classify: give ``image_url`` or ``readings``."""
 
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        json_schema_extra={
-            "examples": [
-                {
-                    "image_url": "file:///photos/rvm-0001/2026-11-21/00042.jpg",
-                    "sensor_id": "demo-rvm-0001",
-                    "transaction_id": "demo-rvm-0001-7-00000042",
-                }
-            ]
-        },
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra={"examples": [_READ]})
 
     sensor_id: Name = Field(description="the machine, by the name that its telemetry has")
     image_url: Annotated[str, StringConstraints(min_length=1, max_length=2048)] | None = Field(
@@ -157,7 +184,22 @@ class Problem(BaseModel):
 class Failed(BaseModel):
     """The body of every answer with a status of 400 or more."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"error": {"reason": "not_a_photo", "message": "the bytes are neither JPEG nor PNG nor WebP"}}
+            ]
+        }
+    )
+
     error: Problem
+
+
+def failure(description: str, reason: str) -> dict[str, Any]:
+    """A response of an OpenAPI document: a ``Failed`` with an example of that reason."""
+    example = {"error": {"reason": reason, "message": description}}
+    content = {"application/json": {"example": example}}
+    return {"model": Failed, "description": description, "content": content}
 
 
 class AnsweredMany(BaseModel):

@@ -79,7 +79,7 @@ def test_a_host_that_hangs_is_given_up_and_holds_nobody_else(service: Service) -
         async with httpx.AsyncClient(
             base_url=service.process.http_url, headers=service.process.headers(), timeout=30
         ) as client:
-            hanging = [asyncio.create_task(client.post("/predict", json=body)) for _ in range(20)]
+            hanging = [asyncio.create_task(client.post("/predict", json=body)) for _ in range(8)]
             await asyncio.sleep(0.3)
             started = time.monotonic()
             answer = await client.post("/predict", json=good)
