@@ -12,8 +12,9 @@ from typing import Any, Final
 import pytest
 from prometheus_client import CollectorRegistry
 
+from inference.governance.events import registration
 from inference.governance.registry import Registry
-from inference.manifest import Histogram, Reference
+from inference.manifest import Histogram, Reference, read_manifest
 from inference.monitoring.health import ModelHealth
 from inference.monitoring.metrics import HealthMetrics
 from inference.monitoring.monitor import Monitor
@@ -22,12 +23,12 @@ from inference.reviews.queue import ReviewQueue
 from ledger.canonical import canonical_json
 from ledger.rows import Value
 from ledger.streams import STREAMS
-from outbox.sender import RawSender
+from outbox.sender import Answer, Later, RawSender, Signal
 from store.governance import GovernanceStore
 from store.ground_truth import GroundTruthStore
 from store.reviews import ReviewStore
 from store.sessions import Sessions
-from tally.testing import CollectorProcess, Database
+from tally.testing import Database
 from tests.conftest import StartCollector
 from tests.integration.model_folders import MODEL, make_folder
 from tests.integration.review_rows import Outbox, prediction, review, write
@@ -41,49 +42,66 @@ REFERENCE: Final = Reference(
 )
 
 
-class Parts:
-    """What a service has, on one event loop."""
+class Collector:
+    """The way to the collector, if a test starts one."""
 
-    def __init__(self, database: Database, sender: RawSender, directory: Path) -> None:
-        self.sessions = Sessions(database.inference_url)
+    sender: RawSender | None = None
+
+    async def attempt(self, signal: Signal, payload: bytes, number: int = 0) -> Answer | Later:
+        assert self.sender is not None, "this test starts no collector"
+        return await self.sender.attempt(signal, payload, number)
+
+
+class Parts:
+    """What a service has, on one event loop, with a champion v1."""
+
+    def __init__(self, database: Database, directory: Path) -> None:
         self.shelf = directory / "models"
-        self.registry = Registry(GovernanceStore(self.sessions), sender, directory / "known.json")
+        folder = make_folder(self.shelf, "v1", reference=REFERENCE, covers={"metal": ("aluminium",)})
+        write(database, "governance", *life(folder))
+        self.sessions = Sessions(database.inference_url)
+        self.collector = Collector()
+        self.registry = Registry(GovernanceStore(self.sessions), self.collector, directory / "known.json")
         self.queue = ReviewQueue(ReviewStore(self.sessions), Outbox().put, audit_rate=0.5)
         self.truth = GroundTruthStore(self.sessions)
 
-    async def champion(self, version: str, **changes: Any) -> None:
-        folder = make_folder(self.shelf, version, **changes)
-        await self.registry.register(folder)
-        await self.registry.act(MODEL, version, "approved", "approver", "seen")
-        await self.registry.act(MODEL, version, "promoted", "operator")
-
     async def health(self) -> ModelHealth:
+        await self.registry.refresh()
         await self.queue.project()
         [health] = await Monitor(self.registry, self.truth, [self.shelf]).measure()
         return health
 
 
-@pytest.fixture
-def running(database: Database, collector: StartCollector) -> CollectorProcess:
-    return collector(database)
+def life(folder: Path) -> Iterator[dict[str, Value]]:
+    """The rows of a version's life up to its promotion, as the collector makes them."""
+    made, digest = read_manifest(folder)
+    steps: list[dict[str, Any]] = [
+        *map(dict, registration(made, digest)),
+        {"model.action": "approved", "model.note": "seen"},
+        {"model.action": "promoted"},
+    ]
+    for number, sent in enumerate(steps):
+        for name in ("id", "version", "actor", "digest"):
+            sent.pop(f"model.{name}", None)
+        yield sample(STREAMS["governance"], MODEL, number) | {
+            "action": str(sent.pop("model.action")),
+            "model_version": made.version,
+            "actor": made.trained_by if number < 2 else "approver",
+            "model_digest": digest,
+            "attributes": canonical_json(sent).decode(),
+        }
 
 
 @pytest.fixture
-def parts(
-    database: Database, running: CollectorProcess, tmp_path: Path
-) -> Iterator[tuple[asyncio.Runner, Parts]]:
-    """The parts with a champion v1, and the loop that they live on."""
+def parts(database: Database, tmp_path: Path) -> Iterator[tuple[asyncio.Runner, Parts]]:
+    """The parts, and the loop that they live on."""
     with asyncio.Runner() as runner:
 
-        async def start() -> tuple[RawSender, Parts]:
-            sender = RawSender(running.grpc_endpoint)
-            made = Parts(database, sender, tmp_path)
-            await made.champion("v1", reference=REFERENCE, covers={"metal": ("aluminium",)})
-            return sender, made
+        async def start() -> Parts:
+            return Parts(database, tmp_path)
 
-        sender, made = runner.run(start())
+        made = runner.run(start())
         yield runner, made
-        runner.run(sender.__aexit__())
         runner.run(made.sessions.close())
 
 
@@ -229,6 +247,7 @@ def test_only_what_is_known_has_a_series(database: Database, parts: tuple[asynci
     registry = CollectorRegistry()
     registry.register(HealthMetrics(monitor))
     write(database, "predictions", *steady(400, 0)[0])
+    runner.run(made.registry.refresh())
     runner.run(monitor.measure())
     which = {"model": MODEL, "version": "v1"}
     assert (
@@ -248,15 +267,17 @@ make_folder(pathlib.Path({shelf!r}), "v2", seconds=3.0)
 """
 
 
-def test_a_finding_starts_one_training_whose_result_answers_in_shadow(
-    database: Database, parts: tuple[asyncio.Runner, Parts], tmp_path: Path
+def test_a_finding_starts_one_training_whose_result_answers_in_shadow_if_it_succeeds(
+    database: Database, parts: tuple[asyncio.Runner, Parts], tmp_path: Path, collector: StartCollector
 ) -> None:
     runner, made = parts
+    endpoint = collector(database).grpc_endpoint
     root = str(Path(__file__).parents[2])
     code = TRAINING.format(root=root, shelf=str(made.shelf))
     write(database, "predictions", *(answer(number, "metal", 0.9, 0.9) for number in range(300)))
 
     async def work() -> None:
+        made.collector.sender = RawSender(endpoint)
         retrainer = Retrainer(
             made.registry,
             {MODEL: tmp_path / "waste.yaml"},
@@ -283,23 +304,15 @@ def test_a_finding_starts_one_training_whose_result_answers_in_shadow(
         ]
         assert "drifted beyond 0.25" in history[4].step.attributes["model.note"]
 
-    runner.run(work())
-
-
-def test_a_training_that_fails_changes_nothing_but_the_log(
-    database: Database, parts: tuple[asyncio.Runner, Parts], tmp_path: Path
-) -> None:
-    runner, made = parts
-    write(database, "predictions", *(answer(number, "metal", 0.9, 0.9) for number in range(300)))
-
-    async def work() -> None:
         failing = (sys.executable, "-c", "raise SystemExit('no data')")
-        log = tmp_path / "log" / "training.log"
-        retrainer = Retrainer(made.registry, {MODEL: tmp_path / "x.yaml"}, made.shelf, log, command=failing)
-        await retrainer.consider(await made.health())
-        assert retrainer.training
-        await retrainer.finish()
+        log = tmp_path / "log" / "failed.log"
+        specs = {MODEL: tmp_path / "waste.yaml"}
+        again = Retrainer(made.registry, specs, made.shelf, log, command=failing, cool_down=timedelta(0))
+        await again.consider(health)
+        assert again.training
+        await again.finish()
         assert "no data" in log.read_text()
-        assert (await made.registry.state(MODEL)).challenger is None
+        assert [entry.step.action for entry in (await made.registry.history(MODEL))[8:]] == ["retraining"]
+        await made.collector.sender.__aexit__()
 
     runner.run(work())
