@@ -87,9 +87,12 @@ async def serve(settings: InferenceSettings) -> int:
         retrainer = _retrainer(settings, registry)
         if retrainer is not None:
             stack.push_async_callback(retrainer.close)
+        # Connections of its own: a week of a large fleet takes longer to read than anybody else may wait.
+        patient = Sessions(settings.database_url.get_secret_value(), most=2, timeout_s=60.0)
+        stack.push_async_callback(patient.close)
         monitor = Monitor(
             registry,
-            GroundTruthStore(sessions),
+            GroundTruthStore(patient),
             settings.shelves,
             Bounds(settings.accuracy_least, settings.drift_most),
             remedy=retrainer,
