@@ -41,11 +41,11 @@ def train(
     ] = None,
     trials: Annotated[
         int | None,
-        typer.Option(min=1, max=1_000, help="Trials of the search; else as the specification says."),
+        typer.Option(min=1, max=1_000, help="Trials of the search; else the specification's."),
     ] = None,
     actor: Annotated[
         str | None,
-        typer.Option(help="Who trains it, by name; somebody else has to approve it; else the login."),
+        typer.Option(help="Who trains it; somebody else has to approve. Else the login."),
     ] = None,
     publish: Annotated[
         bool, typer.Option("--publish/--no-publish", help="Tell the ledger: events trained and evaluated.")
