@@ -41,6 +41,9 @@ QUICK: Final[dict[str, Measure]] = {
     "inference": lambda stack: serving(stack, rounds=1, seconds=3),
 }
 
+_BUSY: Final = 0.5
+"""A load average above it means that somebody else wants the processors too."""
+
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
@@ -63,13 +66,16 @@ def bench(
         raise typer.BadParameter(
             f"no measure is called {', '.join(unknown)}; there are {', '.join(measures)}"
         )
+    busy = os.getloadavg()[0]
+    if busy > _BUSY:
+        typer.echo(f"tally bench: the machine is busy already (load {busy:.1f}): not to be quoted", err=True)
     progress = Console(stderr=True, quiet=not sys.stderr.isatty())
     figures: list[Figure] = []
     for name in only or measures:
         progress.print(f"measuring {name} ...")
         with bench_stack() as stack:
             figures += measures[name](stack)
-    result = _result(figures, quick=quick)
+    result = _result(figures, quick=quick, busy=busy)
     path = Settings().var_dir / "bench" / "bench.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, json.dumps(result, indent=2) + "\n")
@@ -80,12 +86,16 @@ def bench(
     raise typer.Exit(0 if result["good"] else 1)
 
 
-def _result(figures: list[Figure], *, quick: bool) -> dict[str, Any]:
+def _result(figures: list[Figure], *, quick: bool, busy: float) -> dict[str, Any]:
     return {
         "good": all(figure.good for figure in figures),
         "quick": quick,
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": {"processors": os.cpu_count(), "python": platform.python_version()},
+        "machine": {
+            "processors": os.cpu_count(),
+            "python": platform.python_version(),
+            "load_before": round(busy, 2),
+        },
         "figures": [figure.to_json() for figure in figures],
     }
 

@@ -41,7 +41,9 @@ async def change_figures(served: Served, other: str, *, rounds: int) -> list[Fig
             "requests",
             0,
             "at most",
-            f"of {asked:,}, over {rounds} promotions, reloads and rollbacks",
+            f"of {asked:,}, over {rounds} promotions, reloads and rollbacks; meanwhile p95 of readings at "
+            f"{_READINGS_PER_S:.0f}/s {readings.milliseconds(0.95):.1f} ms, of photos at "
+            f"{_PHOTOS_PER_S:.0f}/s {photos.milliseconds(0.95):.1f} ms",
         ),
         Figure(
             "rollback takes effect",
