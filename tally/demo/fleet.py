@@ -63,10 +63,11 @@ def _accuracy(story: Story, answers: dict[str, Any]) -> None:
             f"{model['model']:<14} {model['answered']:>4} answers from {model['input']:<9} "
             f"{model['accuracy']:>6.1%} right  {unsure:>5.1%} unsure, left to a human"
         )
+    wanted = {model["input"]: _LEAST_RIGHT[model["input"]] for model in answers["models"]}
     story.check(
-        all(model["accuracy"] >= _LEAST_RIGHT[model["input"]] for model in answers["models"]),
-        "right against what the simulation knows to be true: at least "
-        + ", ".join(f"{least:.0%} from {given}" for given, least in _LEAST_RIGHT.items()),
+        bool(wanted) and all(model["accuracy"] >= wanted[model["input"]] for model in answers["models"]),
+        "right, by what the simulation knows to be true: at least "
+        + ", ".join(f"{least:.0%} from {given}" for given, least in wanted.items()),
     )
 
 

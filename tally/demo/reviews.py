@@ -26,6 +26,8 @@ def decide_one(story: Story, on: Stage, folder: Path) -> None:
         waiting.get("low_confidence", 0) == unsure and len(leased) == 1,
         f"each of the {unsure} answers below the threshold waits for a human",
     )
+    if not leased:
+        return
     item = leased[0]
     truth = _truth(folder, item["prediction_id"])
     right = truth in {item["predicted"], *item["covers"]}
