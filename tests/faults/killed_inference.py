@@ -1,7 +1,4 @@
-"""``python -m tests.faults.killed_inference``: an inference service that kills itself at a write.
-
-``TALLY_TEST_KILL`` is ``before`` or ``after``: where, seen from the event's way to the disk.
-"""
+"""``python -m tests.faults.killed_inference``: an inference service that dies once an event is on disk."""
 
 from __future__ import annotations
 
@@ -15,9 +12,8 @@ from outbox.gather import Gather
 _put = Gather.put
 
 
-async def _put_and_die(self: Gather, body: bytes) -> None:
-    if os.environ["TALLY_TEST_KILL"] == "after":
-        await _put(self, body)
+async def _put_and_die(self: Gather, *bodies: bytes) -> None:
+    await _put(self, *bodies)
     os.kill(os.getpid(), signal.SIGKILL)
 
 
