@@ -20,8 +20,8 @@ from collector.budget import Budget
 from collector.errors import RequestError, Undecodable
 from collector.grpc_server import create_grpc_server
 from collector.http import create_app
-from service.http_head import HeadGuard
 from collector.ingest import Outcome, Signal
+from service.http_head import HeadGuard
 
 REQUESTS: Final[dict[Signal, type[Message]]] = {
     "metrics": ExportMetricsServiceRequest,
