@@ -45,12 +45,13 @@ def refused(url: str, target: Target) -> str:
     raise AssertionError("a superuser changed a row and no trigger refused it")
 
 
-def choose(url: str) -> Target:
-    """The heaviest deposit of the fleet."""
+def choose(url: str, fleet: str) -> Target:
+    """The heaviest deposit of a fleet."""
     with psycopg.connect(url, row_factory=dict_row) as connection:
         row = connection.execute(
             "SELECT machine_id, seq, material, transaction_id, mass_mg FROM transactions "
-            "ORDER BY mass_mg DESC, machine_id, seq LIMIT 1"
+            "WHERE starts_with(machine_id, %s) ORDER BY mass_mg DESC, machine_id, seq LIMIT 1",
+            (f"{fleet}-",),
         ).fetchone()
     assert row is not None, "the fleet has deposited something"
     return Target(row["machine_id"], row["seq"], row["material"], row["transaction_id"], row["mass_mg"])
@@ -67,9 +68,12 @@ def write(url: str, target: Target, mass_mg: int) -> None:
         connection.execute("SET session_replication_role = origin")
 
 
-def reported_mg(url: str) -> int:
-    """The figure that a report would show: net mass of all deposits, milligrams."""
+def reported_mg(url: str, fleet: str) -> int:
+    """The figure that a report would show: net mass of all deposits of a fleet, milligrams."""
     with psycopg.connect(url) as connection:
-        row = connection.execute("SELECT coalesce(sum(mass_mg), 0)::bigint FROM transactions").fetchone()
+        row = connection.execute(
+            "SELECT coalesce(sum(mass_mg), 0)::bigint FROM transactions WHERE starts_with(machine_id, %s)",
+            (f"{fleet}-",),
+        ).fetchone()
     assert row is not None, "an aggregate has a row"
     return int(row[0])

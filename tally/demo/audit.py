@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tally.demo import attack
+from tally.demo.fleet import FLEET
 from tally.demo.stage import Stage
 from tally.demo.story import Story
 
@@ -17,12 +18,12 @@ def verify(story: Story, on: Stage, when: str) -> None:
 
 def cheat(story: Story, on: Stage) -> attack.Target:
     """A superuser makes a deposit heavier; returns which."""
-    target = attack.choose(on.admin_url)
-    before = attack.reported_mg(on.admin_url)
+    target = attack.choose(on.admin_url, FLEET)
+    before = attack.reported_mg(on.admin_url, FLEET)
     answer = attack.refused(on.admin_url, target)
     story.say(f"a plain UPDATE does not work: {answer}")
     attack.write(on.admin_url, target, target.forged_mg)
-    after = attack.reported_mg(on.admin_url)
+    after = attack.reported_mg(on.admin_url, FLEET)
     story.say("so the trigger is switched off, one value changed, the trigger switched on again:")
     story.say(
         f"one {target.material} deposit of {target.mass_mg / 1000:,.1f} g "

@@ -11,7 +11,8 @@ from tally.demo.counts import oddities_in_time, rows_by_stream
 from tally.demo.stage import Stage
 from tally.demo.story import Story
 
-_FLEET: Final = ("--machines", "20", "--sites", "5", "--seed", "7", "--fleet", "demo")
+FLEET: Final = "demo"
+_SHAPE: Final = ("--machines", "20", "--sites", "5", "--seed", "7", "--fleet", FLEET)
 _BUSY_UTC: Final = 1
 """The fleet stands in Australia, where it is late morning then: whenever the demo runs, it has much to do."""
 _REPLAYED: Final = "nab-machine"
@@ -41,7 +42,7 @@ def stream(story: Story, on: Stage, folder: Path) -> None:
         story.say("all machines send sensor readings: there are no photos at ../shared/data/trashnet")
         given = ()
     asked = (*on.predict_options(), *given, "--answers", str(folder / "answers.jsonl"))
-    report = on.tally("generate", "faster", *_FLEET, *when, *asked, "--manifest", str(manifest))
+    report = on.tally("generate", "faster", *_SHAPE, *when, *asked, "--manifest", str(manifest))
     story.summary["fleet"] = report
     sent = {name: count for name, count in report["rows_by_stream"].items() if count}
     for name, count in sent.items():
