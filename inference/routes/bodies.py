@@ -21,7 +21,7 @@ from pydantic import (
 
 from inference.errors import InferenceError
 from inference.manifest import Identifier
-from inference.predictor import Item, Prediction
+from inference.work import Item, Prediction
 
 _EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _AHEAD: Final = timedelta(hours=23)
