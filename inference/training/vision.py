@@ -15,6 +15,7 @@ from __future__ import annotations
 import copy
 import io
 import math
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -119,16 +120,18 @@ def export(network: nn.Module, classes: int) -> bytes:
     """The network as ONNX, its preprocessing inside, its weights in half precision."""
     served = _Served(network.to(memory_format=torch.contiguous_format)).eval()
     buffer = io.BytesIO()
-    torch.onnx.export(
-        served,
-        (torch.zeros(2, INPUT_SIZE, INPUT_SIZE, 3, dtype=torch.uint8),),
-        buffer,
-        input_names=["photos"],
-        output_names=["logits"],
-        dynamic_axes={"photos": {0: "n"}, "logits": {0: "n"}},
-        opset_version=_OPSET,
-        dynamo=False,
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the mirroring, a slice that can't be folded into the weights
+        torch.onnx.export(
+            served,
+            (torch.zeros(2, INPUT_SIZE, INPUT_SIZE, 3, dtype=torch.uint8),),
+            buffer,
+            input_names=["photos"],
+            output_names=["logits"],
+            dynamic_axes={"photos": {0: "n"}, "logits": {0: "n"}},
+            opset_version=_OPSET,
+            dynamo=False,
+        )
     model = onnx.load_from_string(buffer.getvalue())
     _halve(model)
     onnx.checker.check_model(model, full_check=True)
@@ -139,8 +142,8 @@ def export(network: nn.Module, classes: int) -> bytes:
 class _Served(nn.Module):
     """Pixels as a decoder gives them in, logits out: the mean of those of the photo and of its mirror image.
 
-    The mirror image costs as much again, and more than pays for it: with frozen first blocks and 15 passes, 5
-    of 328 validation photos more were right (0.9451 became 0.9604).
+    The mirror image costs as much again.  In two trainings of this recipe it took validation accuracy from
+    0.9451 to 0.9604, and left it at 0.9512.
     """
 
     def __init__(self, network: nn.Module) -> None:
