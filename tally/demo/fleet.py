@@ -36,7 +36,8 @@ def stream(story: Story, on: Stage, folder: Path) -> None:
     story.say("through the stock OpenTelemetry SDK exporters: half of the machines gRPC, half HTTP")
     cameras = photos()
     if cameras is not None and on.champion("waste-photos") is not None:
-        story.say("half of the machines send photos of TrashNet, half the readings of their sensors")
+        story.say("half of the machines send the readings of their sensors, half send photos of TrashNet,")
+        story.say("most of which the model was trained on: what it reaches on others is in its card")
         given: tuple[str, ...] = ("--photos", str(cameras))
     else:
         story.say("all machines send sensor readings: there are no photos at ../shared/data/trashnet")
