@@ -79,7 +79,10 @@ def test_the_tally_commands_of_the_readme_work_in_their_order(environment: dict[
 
 @pytest.mark.parametrize(
     "arguments",
-    ["up", "down", "status", "logs", "migrate", "verify", "bench", "db start", "db url", "db psql"],
+    [
+        *("up", "down", "status", "logs", "migrate", "verify", "bench", "db start", "db url", "db psql"),
+        *("train", "models list", "models promote", "models history", "reviews next", "reviews decide"),
+    ],
 )
 def test_every_command_has_help_with_an_example_and_json(arguments: str, environment: dict[str, str]) -> None:
     done = run(f"tally {arguments} --help", environment)
