@@ -9,9 +9,11 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ScopeLogs
 
 from inference.manifest import Manifest
@@ -72,21 +74,17 @@ def _record(item: Recorded) -> LogRecord:
         name = "inference.shadow"
     elif manifest.task == "regression":
         name = "inference.estimate"
-    fields: dict[str, Plain] = {
+    varying: dict[str, Plain] = {
         "prediction.id": item.prediction_id,
         "deposit.transaction_id": item.transaction_id,
         "site.id": item.site_id,
-        "model.id": manifest.model_id,
-        "model.version": manifest.version,
-        "model.digest": item.model_digest,
-        "prediction.role": item.role,
         "prediction.input_digest": item.input_digest,
         "prediction.statistics": item.statistics or None,
     }
     if answer.value is not None:
-        fields |= {"prediction.value": answer.value, "prediction.unit": manifest.unit}
+        varying |= {"prediction.value": answer.value, "prediction.unit": manifest.unit}
     else:
-        fields |= {
+        varying |= {
             "prediction.material": answer.label,
             "prediction.confidence": answer.confidence,
             "prediction.threshold": manifest.review_below,
@@ -94,9 +92,25 @@ def _record(item: Recorded) -> LogRecord:
             "prediction.covers": manifest.covers.get(answer.label),
             "prediction.champion": item.champion_label,
         }
+    who = _who(manifest.model_id, manifest.version, item.model_digest, item.role)
     return LogRecord(
         event_name=name,
         time_unix_nano=item.observed_ns,
         observed_time_unix_nano=item.answered_ns,
-        attributes=key_values(fields),
+        attributes=[*who, *key_values(varying)],
+    )
+
+
+@lru_cache(64)
+def _who(model_id: str, version: str, digest: str, role: str) -> tuple[KeyValue, ...]:
+    """What is the same in every record of a model, made once."""
+    return tuple(
+        key_values(
+            {
+                "model.id": model_id,
+                "model.version": version,
+                "model.digest": digest,
+                "prediction.role": role,
+            }
+        )
     )

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
 from typing import Final
@@ -20,6 +20,7 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 import structlog
+from numpy.typing import NDArray
 
 from inference.errors import BadInput, InferenceError, Unavailable
 from inference.evidence import new_prediction_id, request_bytes
@@ -40,9 +41,12 @@ from outbox.gather import Gather
 _REMEMBERED: Final = 10_000
 """Answers kept for requests that are repeated."""
 _HELD_A_THREAD: Final = 4
-"""Photos in memory of each host for each thread: more would wait for a thread with all their bytes."""
+"""Photos (of files, groups) of each host in memory for each thread: more would wait with all their bytes."""
 _RECORDS: Final = 256
 """Answers in one request: the collector takes none that is spread over more than 400 days."""
+_TOGETHER: Final = 4
+"""Files of one batch that a thread decodes and answers together."""
+_FILES: Final = "file://"
 _WAIT_S: Final = 5.0
 """How long a photo from the network waits for others of its host."""
 
@@ -143,7 +147,8 @@ class Predictor:
             if isinstance(task, Task) and task.item.image_url is None:
                 tables.setdefault(task.model.digest, []).append(task)
         answered = await asyncio.gather(
-            *(self._photo(task) for task in photos), *(self._table(group) for group in tables.values())
+            *(self._photos_of(host, group) for host, group in self._grouped(photos)),
+            *(self._table(group) for group in tables.values()),
         )
         outcomes = {id(task): outcome for part in answered for task, outcome in part}
         kept = await self._kept(
@@ -198,35 +203,71 @@ class Predictor:
             self._shadows.start([done for done in mine if kind_of(done.task.item) == kind], workers)
         return told
 
-    async def _photo(self, task: Task) -> list[tuple[Task, _Outcome]]:
-        """A photo is fetched by the loop; one thread then does all the rest."""
-        assert task.item.image_url is not None
-        host = "/".join(task.item.image_url.split("/", 3)[:3]).lower()
+    def _grouped(self, photos: Sequence[Task]) -> Iterator[tuple[str, list[Task]]]:
+        """Photos that one thread answers, with their host: files a few at a time, others alone."""
+        files = []
+        for task in photos:
+            host = "/".join((task.item.image_url or "").split("/", 3)[:3]).lower()
+            if host == _FILES:
+                files.append(task)
+            else:
+                yield host, [task]
+        size = max(1, min(_TOGETHER, len(files) // self._workers["photo"].threads))
+        for place in range(0, len(files), size):
+            yield _FILES, files[place : place + size]
+
+    async def _photos_of(self, host: str, tasks: Sequence[Task]) -> list[tuple[Task, _Outcome]]:
+        """Photos are fetched by the loop; one thread then does all the rest."""
         held = self._held.setdefault(host, asyncio.Semaphore(self._most_held))
         try:
             # Files do not hang: a large batch of them only takes its time.
-            async with asyncio.timeout(None if host.startswith("file:") else _WAIT_S):
+            async with asyncio.timeout(None if host == _FILES else _WAIT_S):
                 await held.acquire()
         except TimeoutError:
             busy = Unavailable("photos from that host wait too long: try again", reason="busy")
-            return [(task, busy)]
+            return [(task, busy) for task in tasks]
         try:
-            content = await self._photos.fetch(task.item.image_url)
-            return [(task, await self._workers["photo"].run(self._seen, task, content))]
-        except InferenceError as error:
-            return [(task, error)]
+            contents = await self._contents(tasks)
+            return await self._workers["photo"].run(self._seen, list(zip(tasks, contents, strict=True)))
         finally:
             held.release()
 
-    def _seen(self, task: Task, content: bytes) -> _Outcome:
-        digest = sha256_hex(content)
-        if (known := self._recall(task, digest)) is not None:
-            return known
-        asked = task.model.manifest.input
-        assert isinstance(asked, PhotoInput)
-        pixels = decode(content, asked.width, asked.height, self._max_pixels)
-        (answer,) = task.model.answer(pixels[np.newaxis])
-        return Done(task, answer, pixels, digest, statistics(pixels))
+    async def _contents(self, tasks: Sequence[Task]) -> list[bytes | InferenceError]:
+        urls = [task.item.image_url or "" for task in tasks]
+        if len(urls) > 1:
+            return await self._photos.fetch_files(urls)
+        try:
+            return [await self._photos.fetch(urls[0])]
+        except InferenceError as error:
+            return [error]
+
+    def _seen(self, fetched: Sequence[tuple[Task, bytes | InferenceError]]) -> list[tuple[Task, _Outcome]]:
+        """All are decoded, then all are answered: a model drives a decoder's data out of the caches."""
+        outcomes: list[tuple[Task, _Outcome]] = []
+        decoded: list[tuple[Task, str, NDArray[np.uint8], dict[str, float]]] = []
+        for task, content in fetched:
+            if isinstance(content, InferenceError):
+                outcomes.append((task, content))
+                continue
+            digest = sha256_hex(content)
+            if (known := self._recall(task, digest)) is not None:
+                outcomes.append((task, known))
+                continue
+            asked = task.model.manifest.input
+            assert isinstance(asked, PhotoInput)
+            try:
+                pixels = decode(content, asked.width, asked.height, self._max_pixels)
+            except BadInput as error:
+                outcomes.append((task, error))
+                continue
+            decoded.append((task, digest, pixels, statistics(pixels)))
+        for task, digest, pixels, described in decoded:
+            try:
+                (answer,) = task.model.answer(pixels[np.newaxis])
+                outcomes.append((task, Done(task, answer, pixels, digest, described)))
+            except InferenceError as error:
+                outcomes.append((task, error))
+        return outcomes
 
     async def _table(self, tasks: Sequence[Task]) -> list[tuple[Task, _Outcome]]:
         """Readings for one model are answered together, the bad ones left out."""

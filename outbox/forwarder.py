@@ -12,11 +12,13 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from outbox.errors import OutboxError
 from outbox.sender import Answer, Later, Signal
-from outbox.spool import Batch, Depth, Spool
+from outbox.spool import BATCH_REQUESTS, Batch, Depth, Spool
 
 _IDLE_S: Final = 1.0
 """How long the spool is left alone if nobody says that something was put; another process may put too."""
 _LONGEST_PAUSE_S: Final = 30.0
+_LINGER_S: Final = 0.1
+"""The pause after a batch that was not full: the next one is larger, and a commit costs the same for many."""
 
 log = structlog.get_logger("outbox.forwarder")
 
@@ -71,6 +73,8 @@ class Forwarder:
                 batch = await asyncio.to_thread(self._spool.next_batch)
                 if batch is not None:
                     await self._forward(batch)
+                    if batch.count < BATCH_REQUESTS:
+                        await asyncio.sleep(_LINGER_S)
                     continue
             except OutboxError as error:
                 log.warning("the outbox can't be read, trying again", error=str(error))

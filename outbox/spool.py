@@ -47,7 +47,8 @@ CREATE TABLE refused (
     reason TEXT NOT NULL
 );
 """
-_BATCH_REQUESTS: Final = 512
+BATCH_REQUESTS: Final = 512
+"""As many are sent together at most."""
 _BATCH_BYTES: Final = 1 << 20
 """A request longer than this is sent alone."""
 _BUSY_S: Final = 10.0
@@ -191,7 +192,7 @@ class Spool:
     def _form(self, run: _Run) -> int | None:
         """Write down which requests go together: the oldest, and those of its signal that follow it."""
         rows = run(
-            "SELECT id, signal, length(body) FROM waiting ORDER BY id LIMIT ?", _BATCH_REQUESTS
+            "SELECT id, signal, length(body) FROM waiting ORDER BY id LIMIT ?", BATCH_REQUESTS
         ).fetchall()
         if not rows:
             return None
