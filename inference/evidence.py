@@ -7,10 +7,10 @@ never the deposit's prediction.  A regression's value is sent as ``inference.est
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
+from typing import Final, Literal
 
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import KeyValue
@@ -20,6 +20,8 @@ from inference.manifest import Manifest
 from inference.otlp import SERVICE, Plain, key_values
 from inference.serving.model import Answer
 
+_RECORDS: Final = 256
+"""Answers in one request: the collector takes none that is spread over more than 400 days."""
 EventName = Literal["inference.prediction", "inference.shadow", "inference.estimate"]
 
 
@@ -49,6 +51,11 @@ class Recorded:
 def new_prediction_id() -> str:
     """Random, so that any number of instances need not agree."""
     return f"pred-{uuid.uuid4()}"
+
+
+def request_bodies(recorded: Sequence[Recorded]) -> list[bytes]:
+    """OTLP logs requests of at most ``_RECORDS`` answers each."""
+    return [request_bytes(recorded[place : place + _RECORDS]) for place in range(0, len(recorded), _RECORDS)]
 
 
 def request_bytes(recorded: Iterable[Recorded]) -> bytes:

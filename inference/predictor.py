@@ -23,7 +23,7 @@ import structlog
 from numpy.typing import NDArray
 
 from inference.errors import BadInput, InferenceError, Unavailable
-from inference.evidence import new_prediction_id, request_bytes
+from inference.evidence import new_prediction_id, request_bodies
 from inference.manifest import PhotoInput, sha256_hex
 from inference.metrics import InferenceMetrics
 from inference.photos.decode import decode
@@ -42,8 +42,6 @@ _REMEMBERED: Final = 10_000
 """Answers kept for requests that are repeated."""
 _HELD_A_THREAD: Final = 4
 """Photos (of files, groups) of each host in memory for each thread: more would wait with all their bytes."""
-_RECORDS: Final = 256
-"""Answers in one request: the collector takes none that is spread over more than 400 days."""
 _TOGETHER: Final = 4
 """Files of one batch that a thread decodes and answers together."""
 _FILES: Final = "file://"
@@ -301,11 +299,8 @@ class Predictor:
 
     async def _record(self, fresh: Sequence[Done]) -> None:
         records = [recorded(done, done.answer, done.task.model, role_of(done)) for done in fresh]
-        bodies = [
-            request_bytes(records[place : place + _RECORDS]) for place in range(0, len(records), _RECORDS)
-        ]
         try:
-            await self._outbox.put(*bodies)
+            await self._outbox.put(*request_bodies(records))
         except OutboxError as error:
             log.warning("predictions are not recorded, so they are not given", error=str(error))
             raise _unrecorded() from error

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 import structlog
 
-from inference.errors import InferenceError, ModelUnusable
-from inference.evidence import request_bytes
+from inference.errors import BadInput, InferenceError
+from inference.evidence import request_bodies
 from inference.metrics import InferenceMetrics
-from inference.serving.model import LoadedModel
+from inference.serving.model import Answer, LoadedModel
 from inference.serving.workers import Workers
-from inference.work import Done, recorded
+from inference.work import Done, Row, recorded
 from outbox.errors import OutboxError
 from outbox.gather import Gather
+
+_AT_ONCE: Final = 4
+"""Requests whose shadows are answered at a time: beyond it they would queue up behind the champion's work."""
 
 log = structlog.get_logger("inference.shadows")
 
@@ -33,30 +37,61 @@ class Shadows:
         await asyncio.gather(*self._running, return_exceptions=True)
 
     def start(self, fresh: Sequence[Done], workers: Workers) -> None:
-        """Let the challengers of these answers answer too; left out while the threads are busy."""
+        """Let the challengers of these answers answer too; left out while enough of them are at it."""
+        groups: dict[str, list[Done]] = {}
         for done in fresh:
-            shadow = done.task.seat.shadow
-            if shadow is None:
+            if (shadow := done.task.seat.shadow) is not None:
+                groups.setdefault(shadow.digest, []).append(done)
+        for group in groups.values():
+            shadow = group[0].task.seat.shadow
+            assert shadow is not None
+            if len(self._running) >= _AT_ONCE:
+                self._count(shadow, "left_out", len(group))
                 continue
-            if len(self._running) + workers.in_flight > workers.threads * 8:
-                self._metrics.shadows.labels(shadow.manifest.model_id, "left_out").inc()
-                continue
-            task = asyncio.create_task(self._answer(done, shadow, workers))
+            task = asyncio.create_task(self._answer(group, shadow, workers))
             self._running.add(task)
             task.add_done_callback(self._running.discard)
 
-    async def _answer(self, done: Done, shadow: LoadedModel, workers: Workers) -> None:
-        outcome = "failed"
+    async def _answer(self, group: Sequence[Done], shadow: LoadedModel, workers: Workers) -> None:
+        """Answer a group of one shadow together, but for those whose input it does not take."""
+        inputs = [(done, row) for done in group if (row := _row(done, shadow)) is not None]
+        self._count(shadow, "failed", len(group) - len(inputs))
+        if not inputs:
+            return
         try:
-            row = done.row
-            if shadow.encoder is not None:
-                row = np.array(shadow.encoder.row(done.task.item.readings or {}), np.float32)
-            elif shadow.manifest.input != done.task.model.manifest.input:
-                raise ModelUnusable(f"{shadow.name} takes photos of another size than the champion")
-            (answer,) = await workers.run(shadow.answer, row[np.newaxis])
-            await self._outbox.put(request_bytes([recorded(done, answer, shadow, "shadow")]))
-            outcome = "agree" if answer.label == done.answer.label else "differ"
+            answers = await workers.run(_answers, shadow, [row for _, row in inputs])
+            records = [
+                recorded(done, answer, shadow, "shadow")
+                for (done, _), answer in zip(inputs, answers, strict=True)
+            ]
+            await self._outbox.put(*request_bodies(records))
         except (InferenceError, OutboxError) as error:
             log.warning("a challenger in shadow did not answer", model=shadow.name, error=str(error))
-        finally:
-            self._metrics.shadows.labels(shadow.manifest.model_id, outcome).inc()
+            self._count(shadow, "failed", len(inputs))
+            return
+        agree = sum(
+            answer.label == done.answer.label for (done, _), answer in zip(inputs, answers, strict=True)
+        )
+        self._count(shadow, "agree", agree)
+        self._count(shadow, "differ", len(inputs) - agree)
+
+    def _count(self, shadow: LoadedModel, outcome: str, items: int) -> None:
+        if items:
+            self._metrics.shadows.labels(shadow.manifest.model_id, outcome).inc(items)
+
+
+def _row(done: Done, shadow: LoadedModel) -> Row | None:
+    """The shadow's input; None if it does not take what its champion took."""
+    if shadow.encoder is None:
+        return done.row if shadow.manifest.input == done.task.model.manifest.input else None
+    try:
+        return np.array(shadow.encoder.row(done.task.item.readings or {}), np.float32)
+    except BadInput:
+        return None
+
+
+def _answers(shadow: LoadedModel, rows: Sequence[Row]) -> list[Answer]:
+    """Readings in one go, photos one by one."""
+    if shadow.encoder is not None:
+        return shadow.answer(np.stack(rows).astype(np.float32, copy=False))
+    return [answer for row in rows for answer in shadow.answer(row[np.newaxis])]

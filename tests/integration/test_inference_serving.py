@@ -151,6 +151,12 @@ def test_an_answer_in_shadow_is_on_record_and_never_returned(service: Service) -
     assert row["attributes"]["prediction.material"] == "paper"
     assert row["attributes"]["prediction.champion"] == "glass"
     assert row["attributes"]["model.version"] == "v2"
+    items = [
+        {"sensor_id": "rvm-1", "image_url": url, "model": "beside", "transaction_id": f"t-beside-{number}"}
+        for number in range(30)
+    ]
+    service.client.post("/predict/batch", json={"items": items}).raise_for_status()
+    soon(lambda: len(shadows()) == 31, 5)
 
 
 @pytest.mark.parametrize("name", [ARTEFACT, MANIFEST])
