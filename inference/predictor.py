@@ -41,8 +41,8 @@ from outbox.gather import Gather
 _REMEMBERED: Final = 10_000
 """Answers kept for requests that are repeated."""
 _HELD_A_THREAD: Final = 4
-"""Photos (of files, groups) of each host in memory for each thread: more would wait with all their bytes."""
-_TOGETHER: Final = 4
+"""Photos of each host in memory for each thread, half as many groups of files: more would only wait there."""
+_TOGETHER: Final = 8
 """Files of one batch that a thread decodes and answers together."""
 _FILES: Final = "file://"
 _WAIT_S: Final = 5.0
@@ -216,7 +216,8 @@ class Predictor:
 
     async def _photos_of(self, host: str, tasks: Sequence[Task]) -> list[tuple[Task, _Outcome]]:
         """Photos are fetched by the loop; one thread then does all the rest."""
-        held = self._held.setdefault(host, asyncio.Semaphore(self._most_held))
+        most = self._most_held // 2 if host == _FILES else self._most_held
+        held = self._held.setdefault(host, asyncio.Semaphore(most))
         try:
             # Files do not hang: a large batch of them only takes its time.
             async with asyncio.timeout(None if host == _FILES else _WAIT_S):

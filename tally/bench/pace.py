@@ -13,10 +13,11 @@ from tally.bench.http_client import Client
 
 @dataclass(slots=True)
 class Asked:
-    """What came of the requests of a phase: seconds of the answered ones, statuses of all."""
+    """What came of a phase's requests: seconds of the answered ones, statuses of all, predictions in them."""
 
     seconds: list[float] = field(default_factory=list)
     statuses: Counter[int | str] = field(default_factory=Counter)
+    predictions: int = 0
     elapsed_s: float = 0.0
 
     @property
@@ -32,13 +33,14 @@ class Asked:
 
 async def _ask(client: Client, request: bytes, since: float, asked: Asked) -> None:
     try:
-        status, _ = await client.send(request)
+        status, body = await client.send(request)
     except OSError as error:
         asked.statuses[type(error).__name__] += 1
         return
     asked.statuses[status] += 1
     if status == 200:
         asked.seconds.append(time.perf_counter() - since)
+        asked.predictions += body.count(b'"prediction_id"')
 
 
 async def steadily(client: Client, requests: Iterator[bytes], rate: float, seconds: float) -> Asked:
