@@ -27,6 +27,7 @@ class Role(StrEnum):
     COLLECTOR = "collector"
     AUDIT = "audit"
     GRAFANA = "grafana"
+    INFERENCE = "inference"
 
 
 RoleOption = Annotated[Role, typer.Option(help="Whose login.")]

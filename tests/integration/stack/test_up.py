@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -36,6 +37,7 @@ class Tally:
             "TALLY_DB_PORT": str(free_port()),
             "TALLY_COLLECTOR_GRPC_PORT": str(free_port()),
             "TALLY_COLLECTOR_HTTP_PORT": str(free_port()),
+            "TALLY_INFERENCE_PORT": str(free_port()),
         }
 
     def command(self, *arguments: str) -> list[str]:
@@ -65,6 +67,15 @@ class Tally:
             check=False,
         )
         return {service["name"]: service for service in json.loads(result.stdout).get("services", [])}
+
+    def answers(self, port: str, path: str) -> bool:
+        """Whether that path of a service answers 200."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.environment[port]}{path}", timeout=5):
+                return True
+        except urllib.error.HTTPError as error:
+            error.close()
+            return False
 
     def processes(self) -> list[psutil.Process]:
         """Whatever runs for this var/, found by environment or command line, zombies left out."""
@@ -119,11 +130,12 @@ def running() -> Iterator[Tally]:
         yield made
 
 
-def test_up_brings_a_migrated_database_and_a_ready_collector(running: Tally) -> None:
+def test_up_brings_a_migrated_database_a_ready_collector_and_a_model_that_answers(running: Tally) -> None:
     status = running.json("status")
     assert [(service["name"], service["state"]) for service in status["services"]] == [
         ("database", "healthy"),
         ("collector", "healthy"),
+        ("inference", "healthy"),
     ]
     url = running.json("db", "url")["url"]
     assert migrate.current(url) == migrate.head()
@@ -132,10 +144,11 @@ def test_up_brings_a_migrated_database_and_a_ready_collector(running: Tally) -> 
     ) as answer:
         assert answer.status == 200
     assert "collector" in running.run("status")
+    wait_for(lambda: running.answers("TALLY_INFERENCE_PORT", "/ready"))
 
 
 def test_each_role_has_a_login_of_its_own(running: Tally) -> None:
-    for role in ("collector", "audit", "grafana"):
+    for role in ("collector", "audit", "grafana", "inference"):
         url = running.run("db", "url", "--role", role).strip()
         with psycopg.connect(url) as connection:
             assert connection.execute("SELECT current_user").fetchone() == (f"tally_{role}",)
@@ -189,7 +202,7 @@ def test_migrating_again_changes_nothing(running: Tally) -> None:
 def test_logs_show_each_process_and_follow_what_is_added(running: Tally) -> None:
     assert "ready on port" in running.run("logs", "supervisor")
     lines = [json.loads(line) for line in running.run("logs", "-n", "5", "--json").splitlines()]
-    assert {line["service"] for line in lines} == {"database", "collector", "supervisor"}
+    assert {line["service"] for line in lines} == {"database", "collector", "inference", "supervisor"}
     (running.var / "log/extra.log").write_text("one\ntwo\n")
     follow = running.command("logs", "extra", "-f", "-n", "1")
     with subprocess.Popen(follow, env=running.environment, stdout=subprocess.PIPE, text=True) as follower:
@@ -221,7 +234,7 @@ def test_a_killed_collector_and_a_killed_database_come_back(running: Tally) -> N
 
 def test_nothing_is_left_when_the_supervisor_is_killed(tally: Tally) -> None:
     tally.run("up", "--detach")
-    assert len(tally.processes()) >= 3
+    assert len(tally.processes()) >= 4
     os.kill(tally.json("status")["supervisor"], signal.SIGKILL)
     wait_for(lambda: not tally.processes())
     assert tally.json("status", status=1) == {"running": False}
@@ -235,13 +248,14 @@ def test_in_the_foreground_a_signal_stops_everything_in_order(how: signal.Signal
         tally.command("up", "--json"), env=tally.environment, stdout=subprocess.PIPE, text=True
     ) as up:
         assert up.stdout is not None
-        events = [json.loads(up.stdout.readline()) for _ in range(3)]
-        assert [event.get("service") for event in events[:2]] == ["database", "collector"]
-        assert events[2]["ready"] is True
+        events = [json.loads(up.stdout.readline()) for _ in range(4)]
+        assert [event.get("service") for event in events[:3]] == ["database", "collector", "inference"]
+        assert events[3]["ready"] is True
         up.send_signal(how)
         rest = [json.loads(line) for line in up.stdout]
     assert up.returncode == 0
     assert [(event["service"], event["what"]) for event in rest] == [
+        ("inference", "stopped"),
         ("collector", "stopped"),
         ("database", "stopped"),
     ]
@@ -249,7 +263,12 @@ def test_in_the_foreground_a_signal_stops_everything_in_order(how: signal.Signal
 
 
 def test_a_taken_port_is_named_and_nothing_stays_up(tally: Tally) -> None:
-    for variable in ("TALLY_DB_PORT", "TALLY_COLLECTOR_GRPC_PORT", "TALLY_COLLECTOR_HTTP_PORT"):
+    for variable in (
+        "TALLY_DB_PORT",
+        "TALLY_COLLECTOR_GRPC_PORT",
+        "TALLY_COLLECTOR_HTTP_PORT",
+        "TALLY_INFERENCE_PORT",
+    ):
         port = int(tally.environment[variable])
         with socket.create_server(("127.0.0.1", port)):
             complaint = tally.run("up", "--detach", status=2)
@@ -264,7 +283,7 @@ def test_the_database_alone_can_be_started_migrated_and_then_taken_over_by_up(ta
     assert tally.json("migrate") == {"before": None, "after": migrate.head()}
     tally.run("db", "start")
     tally.run("up", "--detach")
-    assert [service["state"] for service in tally.json("status")["services"]] == ["healthy", "healthy"]
-    assert tally.json("down") == {"stopped": ["database", "collector"]}
+    assert [service["state"] for service in tally.json("status")["services"]] == ["healthy"] * 3
+    assert tally.json("down") == {"stopped": ["database", "collector", "inference"]}
     tally.json("db", "start")
     assert tally.json("db", "stop") == {"stopped": True}
