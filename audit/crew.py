@@ -105,7 +105,7 @@ def _ends(worker: SpawnProcess) -> bool:
 def _answer(pipe: Connection, worker: SpawnProcess) -> int | Outcome:
     try:
         answer = pipe.recv()
-    except EOFError:
+    except (EOFError, ConnectionResetError):  # the latter if it left something that we had sent unread
         worker.join(_PATIENCE_S)
         raise WorkerLost(
             f"a process of the audit ended with exit status {worker.exitcode} before its work was done"
@@ -125,7 +125,7 @@ def _work(pipe: Connection, url: str, snapshot: str) -> None:
         with Examiner(url, snapshot) as examiner:
             while True:
                 pipe.send(examiner.examine(pipe.recv(), pipe.send))
-    except EOFError:
+    except (EOFError, ConnectionResetError):
         return
     except (AuditError, LedgerError, StoreError) as error:
         pipe.send(error)
