@@ -1,4 +1,8 @@
-"""Named SQL: ``query("lock_heads")`` is the text of ``store/sql/lock_heads.sql``."""
+"""Named SQL: ``query("lock_heads")`` is the text of ``store/sql/lock_heads.sql``, without its comments.
+
+Comments stay in the files: a driver that writes values into the text itself (asyncpg's COPY does) would write
+them into a comment that names a parameter too, and a value with a line break would end the comment.
+"""
 
 from __future__ import annotations
 
@@ -15,4 +19,5 @@ def query(name: str) -> str:
     Raises:
         FileNotFoundError: there is no such file (a mistake in the calling code).
     """
-    return (_FOLDER / f"{name}.sql").read_text()
+    lines = (_FOLDER / f"{name}.sql").read_text().splitlines()
+    return "\n".join(line for line in lines if not line.lstrip().startswith("--"))

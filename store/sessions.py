@@ -40,13 +40,16 @@ class Sessions:
             return rows
 
     async def copy(self, name: str, *values: object) -> bytes:
-        """The rows of the named query as a binary COPY file."""
+        """The rows of the named query as a binary COPY file.
+
+        COPY takes no parameters: the driver quotes the values and writes them into the text.
+        """
         pieces: list[bytes] = []
 
         async def keep(piece: bytes) -> None:
             pieces.append(piece)
 
-        async with self._connection() as connection:
+        async with self._connection() as connection, connection.transaction(readonly=True):
             await connection.copy_from_query(query(name), *values, output=keep, format="binary")
         return b"".join(pieces)
 

@@ -25,3 +25,12 @@ def test_no_placeholder_stands_in_a_comment(path: Path) -> None:
         _, _, comment = line.partition("--")
         assert "{" not in comment
         assert "%" not in comment
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_query_goes_to_the_database_without_comments(path: Path) -> None:
+    """asyncpg writes the values of a COPY into its text, into comments too."""
+    text = store.queries.query(path.stem)
+    assert "--" not in text
+    assert "/*" not in text
+    assert text.strip()
