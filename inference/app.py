@@ -33,7 +33,7 @@ _STATUS: Final[tuple[tuple[type[InferenceError], int], ...]] = (
     (Unavailable, 503),
 )
 _WORDS: Final = {
-    401: ("not_authenticated", "send a token: Authorization: Bearer ..."),
+    401: ("not_authenticated", "send a token that somebody holds, as Authorization: Bearer TOKEN"),
     400: ("invalid_request", "the body is no JSON that can be read"),
     404: ("no_such_path", "there is nothing at this path; /docs lists what there is"),
     408: ("body_too_slow", f"the body did not come within {_BODY_S:g} seconds: send it at once"),
@@ -61,15 +61,29 @@ class BodyLimit:
     """
 
     def __init__(
-        self, app: Callable[[Scope, Receive, Send], Awaitable[None]], *, body_s: float = _BODY_S
+        self,
+        app: Callable[[Scope, Receive, Send], Awaitable[None]],
+        principals: Principals,
+        *,
+        body_s: float = _BODY_S,
     ) -> None:
         self._app = app
+        self._principals = principals
         self._body_s = body_s
+
+    def _somebody(self, scope: Scope) -> bool:
+        """Whether the token is a principal's: a body of somebody unknown is not even read."""
+        sent = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
+        kind, _, token = sent.decode("latin-1").partition(" ")
+        return kind.lower() == "bearer" and self._principals.holder(token.strip()) is not None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, counting its body."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
+            return
+        if scope["method"] == "POST" and not self._somebody(scope):
+            await _nobody()(scope, receive, send)
             return
         declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
         if declared.isdigit() and int(declared) > MAX_BODY_BYTES:
@@ -109,7 +123,7 @@ def create_app(
     app.state.principals = principals
     for router in routers:
         app.include_router(router)
-    app.add_middleware(BodyLimit)
+    app.add_middleware(BodyLimit, principals=principals)
 
     async def ours(_request: Request, error: Exception) -> Response:
         assert isinstance(error, InferenceError)
@@ -160,6 +174,12 @@ def _answer(body: Failed, status: int, headers: dict[str, str] | None = None) ->
     return Response(
         body.model_dump_json(exclude_none=True), status, headers=headers, media_type="application/json"
     )
+
+
+def _nobody() -> Response:
+    reason, message = _WORDS[401]
+    headers = {"WWW-Authenticate": "Bearer"}
+    return _answer(Failed(error=Problem(reason=reason, message=message)), 401, headers)
 
 
 def _too_large() -> Response:

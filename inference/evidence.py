@@ -46,6 +46,8 @@ class Recorded:
     statistics: Mapping[str, float]
     champion_label: str | None = None
     """Of an answer in shadow: what the champion said."""
+    caller: str | None = None
+    """The principal who asked."""
 
 
 def new_prediction_id() -> str:
@@ -87,6 +89,7 @@ def _record(item: Recorded) -> LogRecord:
         "site.id": item.site_id,
         "prediction.input_digest": item.input_digest,
         "prediction.statistics": item.statistics or None,
+        "prediction.caller": item.caller,
     }
     if answer.value is not None:
         varying |= {"prediction.value": answer.value, "prediction.unit": manifest.unit}

@@ -197,8 +197,7 @@ class Predictor:
                     claims.pop(key).set_result(told.get(id(done.task), failure))
         for done, claim in others:
             told[id(done.task)] = await asyncio.shield(claim)
-        for kind, workers in self._workers.items():
-            self._shadows.start([done for done in mine if kind_of(done.task.item) == kind], workers)
+        self._shadows.start(mine)
         return told
 
     def _grouped(self, photos: Sequence[Task]) -> Iterator[tuple[str, list[Task]]]:

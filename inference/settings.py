@@ -42,7 +42,9 @@ class InferenceSettings(BaseSettings):
     threads: int = Field(
         default_factory=lambda: max(1, os.cpu_count() or 1), ge=1, description="photos classified at a time"
     )
-    max_in_flight: int = Field(256, ge=1, description="items under way; more are told to try later")
+    max_in_flight: int = Field(
+        1024, ge=2, description="items under way, half of them in batches; more are told to try later"
+    )
     adopt: bool = Field(
         False, description="take up packaged models that have no champion yet: approve and promote them"
     )

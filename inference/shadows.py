@@ -31,12 +31,15 @@ class Shadows:
         self._outbox = outbox
         self._metrics = metrics
         self._running: set[asyncio.Task[None]] = set()
+        # A thread of their own: a challenger that takes long takes nothing from the champion but a processor.
+        self._workers = Workers("shadow", 1, _AT_ONCE)
 
     async def finish(self) -> None:
         """Wait for what runs."""
         await asyncio.gather(*self._running, return_exceptions=True)
+        self._workers.close()
 
-    def start(self, fresh: Sequence[Done], workers: Workers) -> None:
+    def start(self, fresh: Sequence[Done]) -> None:
         """Let the challengers of these answers answer too; left out while enough of them are at it."""
         groups: dict[str, list[Done]] = {}
         for done in fresh:
@@ -48,18 +51,18 @@ class Shadows:
             if len(self._running) >= _AT_ONCE:
                 self._count(shadow, "left_out", len(group))
                 continue
-            task = asyncio.create_task(self._answer(group, shadow, workers))
+            task = asyncio.create_task(self._answer(group, shadow))
             self._running.add(task)
             task.add_done_callback(self._running.discard)
 
-    async def _answer(self, group: Sequence[Done], shadow: LoadedModel, workers: Workers) -> None:
+    async def _answer(self, group: Sequence[Done], shadow: LoadedModel) -> None:
         """Answer a group of one shadow together, but for those whose input it does not take."""
         inputs = [(done, row) for done in group if (row := _row(done, shadow)) is not None]
         self._count(shadow, "failed", len(group) - len(inputs))
         if not inputs:
             return
         try:
-            answers = await workers.run(_answers, shadow, [row for _, row in inputs])
+            answers = await self._workers.run(_answers, shadow, [row for _, row in inputs])
             records = [
                 recorded(done, answer, shadow, "shadow")
                 for (done, _), answer in zip(inputs, answers, strict=True)

@@ -33,6 +33,7 @@ class Item:
     model_id: str
     image_url: str | None
     readings: Mapping[str, object] | None
+    caller: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,4 +109,5 @@ def recorded(
         answer=answer,
         statistics=done.statistics,
         champion_label=done.answer.label if role == "shadow" else None,
+        caller=item.caller,
     )

@@ -29,14 +29,16 @@ _AHEAD: Final = timedelta(hours=23)
 _DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]", re.ASCII)
 """What a time starts with; pydantic would take a count of seconds too."""
 MOST_ITEMS: Final = 1_000
+MOST_READINGS: Final = 256
+"""No model here takes as many; a body of hundreds of thousands would keep the event loop busy for seconds."""
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Reading = StrictFloat | StrictInt | StrictStr | None
 """A truth value is no number."""
 
 _READ: Final[dict[str, Any]] = {
-    "sensor_id": "demo-rvm-0001",
-    "transaction_id": "demo-rvm-0001-example",
+    "sensor_id": "fleet-rvm-0001",
+    "transaction_id": "fleet-rvm-0001-example",
     "readings": {
         "mass_g": 16.0,
         "nir_1120": 0.817,
@@ -51,8 +53,8 @@ _READ: Final[dict[str, Any]] = {
     },
 }
 _SEEN: Final[dict[str, Any]] = {
-    "sensor_id": "demo-rvm-0002",
-    "transaction_id": "demo-rvm-0002-example",
+    "sensor_id": "fleet-rvm-0002",
+    "transaction_id": "fleet-rvm-0002-example",
     "image_url": "file:///photos/rvm-0002/00042.jpg",
 }
 ITEMS: Final[dict[str, Example]] = {
@@ -83,7 +85,7 @@ class Asked(BaseModel):
         None,
         description="file:, http(s): or s3: URL of a JPEG, PNG or WebP, within configured roots and hosts",
     )
-    readings: dict[Name, Reading] | None = Field(
+    readings: Annotated[dict[Name, Reading], Field(max_length=MOST_READINGS)] | None = Field(
         None, description="sensor readings by name; GET /model/info?model=... lists names, units and bounds"
     )
     transaction_id: Name | None = Field(None, description="the deposit that the item belongs to")
@@ -92,6 +94,14 @@ class Asked(BaseModel):
         None, description="when the photo or the readings were taken, with time zone; left out: now"
     )
     model: Identifier | None = Field(None, description="a model other than the one for this kind of input")
+
+    @field_validator("readings", mode="before")
+    @classmethod
+    def _not_too_many(cls, readings: object) -> object:
+        # Before each of them is looked at: an error for each would take long to make.
+        if isinstance(readings, dict) and len(readings) > MOST_READINGS:
+            raise ValueError(f"at most {MOST_READINGS} readings, got {len(readings)}")
+        return readings
 
     @field_validator("observed_at", mode="before")
     @classmethod
@@ -119,8 +129,8 @@ class Asked(BaseModel):
             raise ValueError("give image_url or readings, not both: each model answers one kind of input")
         return self
 
-    def item(self, photo_model: str, readings_model: str) -> Item:
-        """The item, with the model that answers it."""
+    def item(self, photo_model: str, readings_model: str, caller: str) -> Item:
+        """The item, with the model that answers it and the principal who asks."""
         usual = photo_model if self.image_url is not None else readings_model
         return Item(
             sensor_id=self.sensor_id,
@@ -130,6 +140,7 @@ class Asked(BaseModel):
             model_id=self.model or usual,
             image_url=self.image_url,
             readings=self.readings,
+            caller=caller,
         )
 
 
@@ -141,6 +152,7 @@ class Answered(BaseModel):
             "examples": [
                 {
                     "prediction": "glass",
+                    "unit": None,
                     "confidence_score": 0.9731,
                     "processing_time_ms": 14.2,
                     "prediction_id": "pred-0b0f8e0e-6a54-4b0e-9a55-0d6d6f2f2a53",
@@ -154,6 +166,7 @@ class Answered(BaseModel):
     )
 
     prediction: str | float = Field(description="the class; of a regression, the value")
+    unit: str | None = Field(None, description="of a regression's value")
     confidence_score: float | None = Field(description="calibrated probability of it; null of a regression")
     processing_time_ms: float = Field(description="from arrival until the answer was on record")
     prediction_id: str
@@ -168,7 +181,7 @@ class AskedMany(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    items: Annotated[list[Asked], Field(min_length=1, max_length=MOST_ITEMS)]
+    items: Annotated[list[Asked], Field(min_length=1, max_length=MOST_ITEMS, fail_fast=True)]
 
 
 class Problem(BaseModel):
@@ -213,6 +226,7 @@ def answered(made: Prediction) -> Answered:
     manifest, answer = made.model.manifest, made.answer
     return Answered(
         prediction=answer.label if answer.value is None else answer.value,
+        unit=None if answer.value is None else manifest.unit,
         confidence_score=None if answer.confidence is None else round(answer.confidence, 6),
         processing_time_ms=round(made.seconds * 1000, 3),
         prediction_id=made.prediction_id,

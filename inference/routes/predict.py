@@ -40,17 +40,17 @@ def predict_routes(settings: InferenceSettings, predictor: Predictor) -> APIRout
     router = APIRouter(tags=["predictions"], responses=_PROBLEMS)
 
     @router.post("/predict", response_model=Answered, summary="Classify one item")
-    async def predict(asked: Annotated[Asked, Body(openapi_examples=ITEMS)], _caller: Caller) -> Response:
+    async def predict(asked: Annotated[Asked, Body(openapi_examples=ITEMS)], caller: Caller) -> Response:
         """The answer is on record, in the durable outbox of the ledger, before it leaves."""
-        made = await predictor.predict(asked.item(settings.photo_model, settings.readings_model))
+        made = await predictor.predict(asked.item(settings.photo_model, settings.readings_model, caller.name))
         return _json(answered(made))
 
     @router.post("/predict/batch", response_model=AnsweredMany, summary="Classify many items")
     async def predict_many(
-        asked: Annotated[AskedMany, Body(openapi_examples=MANY_ITEMS)], _caller: Caller
+        asked: Annotated[AskedMany, Body(openapi_examples=MANY_ITEMS)], caller: Caller
     ) -> Response:
         """An answer or a problem for each item; a bad item costs no other."""
-        items = [one.item(settings.photo_model, settings.readings_model) for one in asked.items]
+        items = [one.item(settings.photo_model, settings.readings_model, caller.name) for one in asked.items]
         results = await predictor.predict_all(items)
         return _json(
             AnsweredMany(

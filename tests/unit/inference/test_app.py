@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import MutableMapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 import yaml
+from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
+from inference.access import Principal, Principals
 from inference.app import MAX_BODY_BYTES, BodyLimit
 from inference.manifest import Feature
 from inference.readings import validated
 from inference.routes import bodies
-from inference.routes.bodies import ITEMS, MANY_ITEMS, Asked, AskedMany
+from inference.routes.bodies import ITEMS, MANY_ITEMS, MOST_READINGS, Asked, AskedMany
 
 Message = MutableMapping[str, Any]
 
@@ -43,8 +46,22 @@ class Reader:
         self.sent.append(message)
 
 
+SOMEBODY: Final = Principals(
+    (
+        Principal(
+            name="known", roles=frozenset({"predict"}), token_sha256=hashlib.sha256(b"known").hexdigest()
+        ),
+    )
+)
+
+
 def limited(
-    pieces: list[bytes], *, pause_s: float = 0.0, body_s: float = 5.0, declared: bytes | None = None
+    pieces: list[bytes],
+    *,
+    pause_s: float = 0.0,
+    body_s: float = 5.0,
+    declared: bytes | None = None,
+    token: list[tuple[bytes, bytes]] | None = None,
 ) -> Reader:
     reader = Reader()
     waiting = list(pieces)
@@ -54,9 +71,10 @@ def limited(
         piece = waiting.pop(0)
         return {"type": "http.request", "body": piece, "more_body": bool(waiting)}
 
-    headers = [] if declared is None else [(b"content-length", declared)]
+    headers = [(b"authorization", b"Bearer known")] if token is None else token
+    headers += [] if declared is None else [(b"content-length", declared)]
     scope = {"type": "http", "headers": headers, "method": "POST", "path": "/"}
-    asyncio.run(BodyLimit(reader, body_s=body_s)(scope, receive, reader.send))
+    asyncio.run(BodyLimit(reader, SOMEBODY, body_s=body_s)(scope, receive, reader.send))
     return reader
 
 
@@ -100,3 +118,20 @@ def test_the_example_of_readings_is_one_that_the_packaged_specification_takes() 
         Asked.model_validate(ITEMS["readings"]["value"]).readings or {},
     )
     assert len(row) == len(spec["features"])
+
+
+@pytest.mark.parametrize(
+    "token", [[], [(b"authorization", b"Bearer other")], [(b"authorization", b"Basic known")]]
+)
+def test_the_body_of_somebody_unknown_is_not_read(token: list[tuple[bytes, bytes]]) -> None:
+    reader = limited([b"x" * 10], token=token)
+    assert reader.sent[0]["status"] == 401
+    assert not reader.read
+
+
+def test_a_flood_of_readings_is_one_problem_and_not_one_for_each() -> None:
+    flood: dict[str, object] = {f"r{number}": [] for number in range(100_000)}
+    with pytest.raises(ValidationError) as caught:
+        AskedMany.model_validate({"items": [{"sensor_id": "a", "readings": flood}] * 1000})
+    assert caught.value.error_count() == 1
+    assert f"at most {MOST_READINGS} readings" in str(caught.value)

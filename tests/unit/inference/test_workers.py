@@ -42,10 +42,22 @@ def test_what_is_too_much_is_refused_and_room_is_given_back_after_an_error() -> 
     workers.close()
 
 
-def test_a_batch_larger_than_all_the_room_comes_in_alone() -> None:
-    workers = Workers("test", 1, 3)
-    with workers.admitted(10), pytest.raises(Unavailable), workers.admitted():
+def test_batches_share_half_of_the_room_and_a_larger_one_comes_when_there_is_no_other() -> None:
+    workers = Workers("test", 1, 8)
+    with workers.admitted(2), workers.admitted(2):
+        with pytest.raises(Unavailable), workers.admitted(2):
+            pytest.fail("it was let in")
+        with workers.admitted():
+            assert workers.in_flight == 5
+    with workers.admitted(100), pytest.raises(Unavailable), workers.admitted(2):
         pytest.fail("it was let in")
-    with workers.admitted(), pytest.raises(Unavailable), workers.admitted(10):
-        pytest.fail("it was let in")
+    workers.close()
+
+
+def test_a_batch_however_large_shuts_no_single_item_out() -> None:
+    workers = Workers("test", 1, 2)
+    with workers.admitted(100), workers.admitted(), workers.admitted():
+        assert workers.in_flight == 102
+        with pytest.raises(Unavailable):
+            workers.admitted().__enter__()
     workers.close()
