@@ -69,7 +69,7 @@ def search(spec: Spec, rows: Rows, trials: int | None, say: Say) -> Chosen:
         )
         return score
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # our own errors say what went wrong
     study = optuna.create_study(
         direction="minimize" if smaller else "maximize", sampler=optuna.samplers.TPESampler(seed=wish.seed)
     )

@@ -15,7 +15,7 @@ from rich.table import Table
 import tally
 from tally.console import GOOD, Json, note, output, print_json
 from tally.errors import TallyError
-from tally.settings import Settings, read_settings
+from tally.settings import read_settings
 
 if TYPE_CHECKING:
     from inference.manifest import Manifest
@@ -89,7 +89,7 @@ def train(
     if json:
         print_json(_content(trained, published=publish))
     else:
-        _show(trained, settings)
+        _show(trained)
     return GOOD
 
 
@@ -167,7 +167,7 @@ def _missed(manifest: Manifest) -> set[str]:
     return small | great
 
 
-def _show(trained: Trained, settings: Settings) -> None:
+def _show(trained: Trained) -> None:
     from inference.training.card import MEANINGS, number
 
     manifest, bounds = trained.manifest, trained.manifest.promotion
@@ -188,9 +188,13 @@ def _show(trained: Trained, settings: Settings) -> None:
         table.add_row(name, number(value), needed, verdict, MEANINGS.get(name, ""))
     output().print(table)
     folder = trained.folder
-    if folder.is_relative_to(settings.var_dir.parent):
-        folder = folder.relative_to(settings.var_dir.parent)
+    if folder.is_relative_to(Path.cwd()):
+        folder = folder.relative_to(Path.cwd())
     typer.echo(f"{manifest.model_id} {manifest.version}, by {trained.evaluated.estimator}: {folder}")
     typer.echo(f"Its card: {folder / 'card.md'}")
     if missed:
         typer.echo(f"It can't be promoted: its specification asks for better {', '.join(sorted(missed))}.")
+    else:
+        which = f"{manifest.model_id} {manifest.version}"
+        typer.echo(f"Next, by somebody else: tally models approve {which} --note WHY --as approver")
+        typer.echo(f"     then: tally models promote {which} --as operator")

@@ -109,12 +109,23 @@ def services(settings: Settings) -> tuple[Service, ...]:
                 "TALLY_INFERENCE_COLLECTOR": f"{settings.collector_host}:{settings.collector_grpc_port}",
                 "TALLY_INFERENCE_HOST": settings.inference_host,
                 "TALLY_INFERENCE_PORT": str(settings.inference_port),
+                "TALLY_INFERENCE_PHOTO_ROOTS": _photo_roots(settings),
             },
             health_url=f"http://{settings.inference_host}:{settings.inference_port}/health",
             ports={"TALLY_INFERENCE_PORT": settings.inference_port},
             host=settings.inference_host,
         ),
     )
+
+
+def _photo_roots(settings: Settings) -> str:
+    """The stack's own folder of photos, and those that the caller's environment lists."""
+    own = [str(settings.photos_dir)]
+    listed = os.environ.get("TALLY_INFERENCE_PHOTO_ROOTS", "[]")
+    try:
+        return json.dumps(own + json.loads(listed))
+    except (ValueError, TypeError):
+        return listed  # the service says what is wrong with it
 
 
 def _inference_defaults(settings: Settings) -> dict[str, str]:
@@ -124,7 +135,6 @@ def _inference_defaults(settings: Settings) -> dict[str, str]:
         "TALLY_INFERENCE_PRINCIPALS": str(ensure_principals(settings.secrets_dir)),
         "TALLY_INFERENCE_STATE_DIR": str(settings.inference_dir),
         "TALLY_INFERENCE_MODELS_DIRS": json.dumps([str(settings.models_dir)]),
-        "TALLY_INFERENCE_PHOTO_ROOTS": json.dumps([str(settings.photos_dir)]),
         "TALLY_INFERENCE_ADOPT": "true",
     }
 
