@@ -48,6 +48,8 @@ class Recorded:
     """Of an answer in shadow: what the champion said."""
     caller: str | None = None
     """The principal who asked."""
+    image_url: str | None = None
+    """Where the photo was, without what may be secret: query and fragment."""
 
 
 def new_prediction_id() -> str:
@@ -90,6 +92,7 @@ def _record(item: Recorded) -> LogRecord:
         "prediction.input_digest": item.input_digest,
         "prediction.statistics": item.statistics or None,
         "prediction.caller": item.caller,
+        "prediction.image_url": item.image_url,
     }
     if answer.value is not None:
         varying |= {"prediction.value": answer.value, "prediction.unit": manifest.unit}

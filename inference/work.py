@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -110,4 +111,5 @@ def recorded(
         statistics=done.statistics,
         champion_label=done.answer.label if role == "shadow" else None,
         caller=item.caller,
+        image_url=None if item.image_url is None else re.split(r"[?#]", item.image_url, maxsplit=1)[0],
     )

@@ -38,8 +38,9 @@ def test_a_photo_is_answered_with_its_class(service: Service, name: str, kind: s
 def test_an_answer_is_one_row_of_the_ledger_that_says_all_of_it(service: Service) -> None:
     content = photo(SHADES["metal"], mark=next(MARKS))
     observed = datetime(2026, 3, 2, 10, 30, 0, 123456, tzinfo=UTC)
+    url = service.photo(content)
     told = service.ask(
-        image_url=service.photo(content),
+        image_url=url,
         transaction_id="t-one-row",
         site_id="site-9",
         observed_at=observed.isoformat(),
@@ -59,6 +60,8 @@ def test_an_answer_is_one_row_of_the_ledger_that_says_all_of_it(service: Service
     attributes = row["attributes"]
     assert attributes["prediction.top"] == told["top"]
     assert attributes["prediction.role"] == "champion"
+    assert attributes["prediction.caller"] == "machines"
+    assert attributes["prediction.image_url"] == url
     assert attributes["prediction.covers"] == ["aluminium_can", "steel_can"]
     assert set(attributes["prediction.statistics"]) == {"brightness", "contrast", "saturation"}
     check_ledger(service.database.audit_url)
