@@ -38,7 +38,8 @@ class Follower:
                 self._follows(None)
             except StoreError as error:
                 self._follows(error)
-            if await self._desk.follow(plans(self._registry.models)):
+            self._tell_troubles()
+            if await self._desk.follow(plans(self._registry.models), self._registry.overruled()):
                 log.info(
                     "seated", models={name: seat.champion.name for name, seat in self._desk.seats.items()}
                 )
@@ -55,6 +56,12 @@ class Follower:
         if error is None and not self._followed:
             log.info("the ledger's models can be read again")
         self._followed = error is None
+
+    def _tell_troubles(self) -> None:
+        """Tell Prometheus which chains can't be followed."""
+        self._metrics.chain_trouble.clear()
+        for model_id, state in self._registry.models.items():
+            self._metrics.chain_trouble.labels(model_id).set(state.trouble is not None)
 
     async def run(self, every_s: float) -> None:
         """Follow for ever."""

@@ -112,3 +112,9 @@ class InferenceMetrics:
             "1 while the ledger's steps of models can be read, else 0: the last known state is served.",
             registry=registry,
         )
+        self.chain_trouble: Final = Gauge(
+            "tally_inference_chain_trouble",
+            "1 if a model's chain can't be followed any further; what was last known of it is served.",
+            ["model"],
+            registry=registry,
+        )

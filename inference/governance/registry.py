@@ -5,13 +5,14 @@ back, folds into the state (``inference.governance.lifecycle``).  So any number 
 crash at any point leaves either no row or a row that all of them follow.
 
 The rows that were followed are kept in a file beside (``inference.governance.kept``), for a start without the
-database.
+database.  The ledger overrules that file; what this process has itself read there, nothing overrules.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -30,15 +31,17 @@ from inference.governance.kept import keep_rows, kept_rows
 from inference.governance.lifecycle import new_state, objection
 from inference.governance.rules import compliance
 from inference.governance.state import STREAM, Action, Ignored, ModelState, Step
-from inference.manifest import read_manifest
+from inference.manifest import IDENTIFIER, read_manifest
 from inference.otlp import SERVICE, Plain, log_request
+from ledger.errors import DecodingError
 from outbox.sender import Answer, Later, Signal
-from store.errors import StoreError
+from store.errors import StoreError, StoreUnavailable
 from store.governance import GovernanceHead, GovernanceStore
 
 STEP_ID: Final = "model.step_id"
 """The attribute that finds a step of ours again in the chain."""
 _ANSWER_S: Final = 5.0
+_NAME: Final = re.compile(IDENTIFIER)
 
 log = structlog.get_logger("inference.governance")
 
@@ -109,8 +112,10 @@ class Registry:
         for model_id, rows in kept_rows(kept).items():
             chain = Chain(model_id)
             chain.take(rows)
-            if chain.rows:
+            if chain.rows and _NAME.fullmatch(model_id):
                 self._models[model_id] = chain
+        self._only_kept = set(self._models)
+        self._overruled: set[str] = set()
 
     @property
     def models(self) -> Mapping[str, ModelState]:
@@ -121,6 +126,11 @@ class Registry:
     def fresh_at(self) -> datetime | None:
         """When the ledger was last asked with success; None: only the file beside is known."""
         return self._fresh_at
+
+    def overruled(self) -> set[str]:
+        """The models whose kept rows turned out not to be the ledger's since this was last asked."""
+        found, self._overruled = self._overruled, set()
+        return found
 
     async def state(self, model_id: str) -> ModelState:
         """The state of a model, as last known.
@@ -143,14 +153,18 @@ class Registry:
     async def refresh(self) -> set[str]:
         """Read what is new in the ledger; returns the models whose state changed.
 
+        A chain that can't be followed is in trouble by itself: the others are followed.  One whose name is
+        none of a model is never read.
+
         Raises:
             StoreUnavailable: the database can't be reached; what was known stays.
+            StoreError: it does not say where the chains end; what was known stays.
         """
         async with self._refreshing:
             heads = await self._store.heads()
             changed = set()
-            for model_id in heads.keys() | self._models.keys():
-                if await self._follow(model_id, heads.get(model_id)):
+            for model_id in sorted(heads.keys() | self._models.keys()):
+                if _NAME.fullmatch(model_id) and await self._follow(model_id, heads.get(model_id)):
                     changed.add(model_id)
             self._fresh_at = datetime.fromtimestamp(self._clock() / 1e9, UTC)
             if changed:
@@ -235,32 +249,55 @@ class Registry:
             raise NotFound(f"the ledger has no model {model_id}", reason="no_such_model") from None
 
     async def _follow(self, model_id: str, head: GovernanceHead | None) -> bool:
-        """Go on along a chain; what does not continue what was seen is not followed."""
+        """Go on along a chain; returns whether its state changed."""
         chain = self._models.setdefault(model_id, Chain(model_id))
         before = chain.state
+        try:
+            await self._go_on(chain, head)
+            if chain.state.trouble is not None and model_id in self._only_kept:
+                log.error("the kept rows of a model are not the ledger's", model=model_id)
+                self._overruled.add(model_id)
+                chain = Chain(model_id)
+                if head is not None:
+                    await self._go_on(chain, head)
+                self._models[model_id] = chain
+            self._only_kept.discard(model_id)
+        except StoreUnavailable:
+            raise
+        except (StoreError, DecodingError) as error:
+            chain = self._models[model_id]
+            chain.trouble(f"the rows of {model_id} can't be read; the log of the service says why")
+            if chain.state.trouble != before.trouble:
+                log.warning("the rows of a model can't be read", model=model_id, error=str(error))
+        if head is None and not chain.rows:
+            del self._models[model_id]
+        trouble = chain.state.trouble
+        if trouble is not None and trouble != before.trouble:
+            log.error("a model's chain can't be followed", model=model_id, trouble=trouble)
+        return chain.state != before
+
+    async def _go_on(self, chain: Chain, head: GovernanceHead | None) -> None:
+        """Read on to the head; what does not continue what was seen is not followed."""
+        model_id, before = chain.state.model_id, chain.state
         if head is not None and (head.seq, head.row_hash) == (before.seq, before.row_hash):
             chain.untroubled()
         elif head is None or head.seq <= before.seq:
             found = "is gone" if head is None else f"ends with another row {head.seq}"
             chain.trouble(
                 f"the ledger's chain of {model_id} {found}, though rows up to {before.seq} were seen before; "
-                "verify it, and to follow the ledger as it is now, stop the service and remove "
-                f"{self._kept.name}"
+                "verify it, and to follow the ledger as it is now, start the service again"
             )
         else:
             chain.take(await self._store.rows(model_id, before.seq))
             if chain.state.trouble is None and not chain.reaches(head.seq, head.row_hash):
                 chain.trouble(f"the rows of {model_id} do not lead to its head, row {head.seq}")
-        trouble = chain.state.trouble
-        if trouble is not None and trouble != before.trouble:
-            log.error("a model's chain can't be followed", model=model_id, trouble=trouble)
-        return chain.state != before
 
     async def _refresh_or_fail(self) -> None:
         try:
             await self.refresh()
         except StoreError as error:
-            raise Unavailable(f"the ledger can't be read, so nothing was done: {error}") from error
+            log.warning("a step waits for the ledger", error=str(error))
+            raise Unavailable("the ledger can't be read, so nothing was done") from error
 
     def _attributes(
         self, state: ModelState, version: str, action: Action, note: str, share: float | None
@@ -305,8 +342,9 @@ class Registry:
         try:
             await self.refresh()
         except StoreError as error:
+            log.warning("what came of a step is not known", model=model_id, error=str(error))
             raise Unavailable(
-                f"the step is recorded, but the ledger can't be read to see what came of it: {error}"
+                "the step is recorded, but the ledger can't be read to see what came of it"
             ) from error
         for entry in reversed(await self.history(model_id)):
             if entry.step.attributes.get(STEP_ID) == step_id:

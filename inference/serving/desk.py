@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,12 +91,14 @@ class Desk:
                 f"the model {model_id} has no champion: promote a version of it", reason="no_champion"
             ) from None
 
-    async def follow(self, plans: Mapping[str, Plan]) -> bool:
+    async def follow(self, plans: Mapping[str, Plan], unseat: Collection[str] = ()) -> bool:
         """Seat what the ledger says; returns whether something changed.
 
         A version that can't be loaded changes nothing: who sat there goes on, and ``problems`` says why.
+        But who sits for a model without a plan, or one of ``unseat``, does not go on.
         """
-        seats, problems = dict(self._seats), {}
+        problems: dict[str, str] = {}
+        seats = {name: seat for name, seat in self._seats.items() if name in plans and name not in unseat}
         for model_id, plan in plans.items():
             try:
                 seat, problem = await asyncio.to_thread(self._seated, model_id, plan, seats.get(model_id))
