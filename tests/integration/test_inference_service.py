@@ -60,7 +60,7 @@ def test_an_answer_is_one_row_of_the_ledger_that_says_all_of_it(service: Service
     attributes = row["attributes"]
     assert attributes["prediction.top"] == told["top"]
     assert attributes["prediction.role"] == "champion"
-    assert attributes["prediction.caller"] == "machines"
+    assert attributes["prediction.caller"] == "operator"
     assert attributes["prediction.image_url"] == url
     assert attributes["prediction.covers"] == ["aluminium_can", "steel_can"]
     assert set(attributes["prediction.statistics"]) == {"brightness", "contrast", "saturation"}
