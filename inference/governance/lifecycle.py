@@ -78,6 +78,10 @@ def _trained(state: ModelState, step: Step) -> ModelState:
         )
     if step.digest is None or _DIGEST.fullmatch(step.digest) is None:
         raise _Ineffective("digest_present", "a trained version must name the digest of its manifest")
+    if (
+        twin := next((v.version for v in state.versions.values() if v.digest == step.digest), None)
+    ) is not None:
+        raise _Ineffective("digest_new", f"{twin} has that digest; a manifest is of one version")
     given = step.attributes
     try:
         promotion = Promotion.model_validate(given.get("model.promotion") or {})

@@ -124,7 +124,9 @@ class Monitor:
         """The manifest, if the folder is here and is the one that the ledger means."""
         if version.digest not in self._manifests:
             try:
-                manifest, digest = read_manifest(find(self._shelves, model_id, version.version))
+                manifest, digest = read_manifest(
+                    find(self._shelves, model_id, version.version, version.digest)
+                )
             except ModelUnusable:
                 return None
             if digest != version.digest:

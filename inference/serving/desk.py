@@ -16,7 +16,7 @@ import structlog
 
 from inference.errors import ModelUnusable, NotFound, Unavailable
 from inference.serving.model import LoadedModel
-from inference.serving.shelf import find
+from inference.serving.shelf import find_all
 
 log = structlog.get_logger("inference.desk")
 
@@ -121,12 +121,11 @@ class Desk:
         """The seat, and what is wrong with the challenger: that keeps no champion from its seat."""
         if plan.champion is None:
             return None, None
-        loaded = {} if now is None else {m.digest: m for m in (now.champion, now.challenger) if m is not None}
+        present = () if now is None else (now.champion, now.challenger)
+        loaded = {(m.manifest.version, m.digest): m for m in present if m is not None}
 
         def load(post: Post) -> LoadedModel:
-            return loaded.get(post.digest) or LoadedModel(
-                find(self._shelves, model_id, post.version), post.digest
-            )
+            return loaded.get((post.version, post.digest)) or self._load(model_id, post)
 
         champion = load(plan.champion)
         challenger, problem = None, None
@@ -136,3 +135,13 @@ class Desk:
             problem = str(error)
         seat = Seat(champion, challenger, 0.0 if challenger is None else plan.share)
         return (now if now == seat else seat), problem
+
+    def _load(self, model_id: str, post: Post) -> LoadedModel:
+        """From the first folder that can be loaded; if none can, the error is the first one's."""
+        failed: list[ModelUnusable] = []
+        for folder in find_all(self._shelves, model_id, post.version, post.digest):
+            try:
+                return LoadedModel(folder, post.digest, model_id=model_id, version=post.version)
+            except ModelUnusable as error:
+                failed.append(error)
+        raise failed[0]

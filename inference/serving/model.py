@@ -38,8 +38,17 @@ class Answer:
 class LoadedModel:
     """A model version in memory.  Its methods may be called from any thread, several at a time."""
 
-    def __init__(self, folder: Path, digest: str | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        digest: str | None = None,
+        *,
+        model_id: str | None = None,
+        version: str | None = None,
+    ) -> None:
         """Load the model of ``folder``; ``digest`` is the model digest that the ledger has.
+
+        ``model_id`` and ``version`` are those that the ledger asks for; None: whatever the manifest names.
 
         Raises:
             ModelUnusable: files are missing or damaged, or are not those that the ledger knows.
@@ -49,6 +58,12 @@ class LoadedModel:
         if digest is not None and digest != self.digest:
             raise ModelUnusable(
                 f"{self.name}: the ledger has model digest {digest}, the folder is {self.digest}"
+            )
+        named = self.manifest.model_id, self.manifest.version
+        asked = model_id or named[0], version or named[1]
+        if asked != named:
+            raise ModelUnusable(
+                f"{self.name}: {'/'.join(asked)} is asked for, the manifest is of {'/'.join(named)}"
             )
         try:
             artefact = (folder / ARTEFACT).read_bytes()

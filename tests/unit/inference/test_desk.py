@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from pathlib import Path
 
 import pytest
 
 from inference.errors import ModelUnusable, NotFound, Unavailable
-from inference.manifest import ARTEFACT
+from inference.manifest import ARTEFACT, MANIFEST
 from inference.serving.desk import Desk, Plan, Post, Seat
 from inference.serving.model import LoadedModel
 from inference.serving.shelf import every, find
@@ -111,3 +112,61 @@ def test_the_first_shelf_that_has_a_version_wins(tmp_path: Path) -> None:
     assert find(shelves, READINGS, "v1") == made[0]
     assert find(shelves, READINGS, "v2") == made[2]
     assert list(every(shelves)) == made
+
+
+@pytest.mark.parametrize("damaged", [ARTEFACT, MANIFEST])
+def test_a_damaged_folder_hides_no_good_one_on_a_later_shelf(tmp_path: Path, damaged: str) -> None:
+    shelves = [tmp_path / "a", tmp_path / "b"]
+    first, second = (write_readings_model(shelf, "v1") for shelf in shelves)
+    digest = LoadedModel(second).digest
+    desk = Desk(shelves)
+    assert follow(desk, Plan(Post("v1", digest)))
+    assert desk.seat(READINGS).champion.folder == first
+    (first / damaged).write_bytes(b"damaged")
+    desk = Desk(shelves)
+    assert follow(desk, Plan(Post("v1", digest)))
+    assert desk.seat(READINGS).champion.folder == second
+    (second / damaged).write_bytes(b"damaged")
+    desk = Desk(shelves)
+    assert not follow(desk, Plan(Post("v1", digest)))
+    assert desk.problems
+
+
+def test_a_folder_with_another_digest_hides_no_good_one_on_a_later_shelf(tmp_path: Path) -> None:
+    shelves = [tmp_path / "a", tmp_path / "b"]
+    other = write_readings_model(shelves[0], "v1", swap=True)
+    good = write_readings_model(shelves[1], "v1")
+    digest = LoadedModel(good).digest
+    assert find(shelves, READINGS, "v1", digest) == good
+    assert find(shelves, READINGS, "v1") == other
+    desk = Desk(shelves)
+    assert follow(desk, Plan(Post("v1", digest)))
+    assert desk.seat(READINGS).champion.folder == good
+    assert not follow(Desk(shelves), Plan(Post("v1", "0" * 64)))
+
+
+def test_a_loaded_version_sits_under_no_other_name(tmp_path: Path) -> None:
+    desk = Desk([tmp_path])
+    first = post(tmp_path, "v1")
+    assert follow(desk, Plan(first))
+    shutil.copytree(tmp_path / READINGS / "v1", tmp_path / READINGS / "v9")
+    shutil.copytree(tmp_path / READINGS, tmp_path / "another")
+    follow(desk, Plan(Post("v9", first.digest)))
+    assert seated(desk) == ("v1", None, 0.0)
+    assert "waste-sensors/v9 is asked for, the manifest is of waste-sensors/v1" in desk.problems[READINGS]
+    asyncio.run(desk.follow({READINGS: Plan(first), "another": Plan(first)}))
+    assert list(desk.seats) == [READINGS]
+    assert "another/v1 is asked for" in desk.problems["another"]
+
+
+def test_who_is_unseated_does_not_go_on_if_nobody_else_can_be_loaded(tmp_path: Path) -> None:
+    desk = Desk([tmp_path])
+    first, missing = post(tmp_path, "v1"), Plan(Post("v9", "0" * 64))
+    follow(desk, Plan(first))
+    asyncio.run(desk.follow({READINGS: missing}))
+    assert seated(desk) == ("v1", None, 0.0)
+    asyncio.run(desk.follow({READINGS: missing}, {READINGS}))
+    assert not desk.seats
+    follow(desk, Plan(first))
+    asyncio.run(desk.follow({}))
+    assert not desk.seats

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from inference.governance.lifecycle import objection
@@ -216,3 +218,11 @@ def test_an_objection_is_what_the_fold_would_say() -> None:
     assert found is not None
     assert found.rule == "digest_agrees"
     assert state.champion is None
+
+
+def test_a_digest_is_of_one_version() -> None:
+    twin = replace(trained("v2"), digest=digest("v1"))
+    state = fold(champion("v1"), twin)
+    assert broken_rules(state) == ["digest_new"]
+    assert list(state.versions) == ["v1"]
+    assert not broken_rules(fold(champion("v1"), trained("v2")))

@@ -112,6 +112,14 @@ def test_what_is_missing_or_another_model_is_not_loaded(tmp_path: Path) -> None:
         LoadedModel(tmp_path / "none")
 
 
+def test_a_manifest_of_another_model_or_version_is_not_loaded(tmp_path: Path) -> None:
+    folder = write_readings_model(tmp_path, "v1")
+    LoadedModel(folder, model_id="waste-sensors", version="v1")
+    for model_id, version in (("waste-sensors", "v2"), ("other", "v1")):
+        with pytest.raises(ModelUnusable, match=f"{model_id}/{version} is asked for"):
+            LoadedModel(folder, model_id=model_id, version=version)
+
+
 def test_an_artefact_that_is_none_or_does_not_fit_its_manifest_is_not_loaded(tmp_path: Path) -> None:
     good, _ = read_manifest(write_readings_model(tmp_path, "v1"))
     values = {"input": good.input, "classes": good.classes}
