@@ -63,7 +63,7 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What a reviewer decided."""
+    """What a reviewer decides; of a leased item, what is about to go on record."""
 
     decided_at: datetime
     decision: str
@@ -113,28 +113,34 @@ class ReviewStore:
         items = [_item(row) for row in await self._sessions.fetch("review_lease", reviewer, count, time)]
         return sorted(items, key=lambda item: (item.predicted_at, item.prediction_id))
 
-    async def claim(self, prediction_id: str, lease_token: uuid.UUID) -> Item | None:
-        """The item, kept for its holder for another minute at least; None if that lease does not hold it."""
-        rows = await self._sessions.fetch("review_claim", prediction_id, lease_token)
+    async def claim(self, prediction_id: str, lease_token: uuid.UUID, decision: Decision) -> Item | None:
+        """Write down what is about to be put on record; the item stays with its holder a minute at least.
+
+        None: the reviewer's lease does not hold the item, or another decision was claimed under it.  Of the
+        same decision again the first ``decided_at`` stays.
+        """
+        rows = await self._sessions.fetch(
+            "review_claim",
+            prediction_id,
+            lease_token,
+            decision.decided_at,
+            decision.decision,
+            decision.material,
+            decision.reviewer,
+            decision.review_id,
+        )
         return _item(rows[0]) if rows else None
 
-    async def decide(self, prediction_id: str, lease_token: uuid.UUID, decision: Decision) -> bool:
-        """Note a decision; False if the lease does not hold the item any more."""
-        return bool(
-            await self._sessions.fetch(
-                "review_decide",
-                prediction_id,
-                lease_token,
-                decision.decided_at,
-                decision.decision,
-                decision.material,
-                decision.reviewer,
-                decision.review_id,
-            )
-        )
+    async def unclaim(self, prediction_id: str, lease_token: uuid.UUID) -> None:
+        """Forget a claim that came to nothing."""
+        await self._sessions.fetch("review_unclaim", prediction_id, lease_token)
+
+    async def decide(self, prediction_id: str, lease_token: uuid.UUID) -> bool:
+        """Note that what was claimed is decided; False if the lease does not hold the item any more."""
+        return bool(await self._sessions.fetch("review_decide", prediction_id, lease_token))
 
     async def release(self, prediction_id: str, lease_token: uuid.UUID) -> bool:
-        """Give an item back; False if that lease does not hold it."""
+        """Give an item back; False if that lease does not hold it, or a decision is being kept."""
         return bool(await self._sessions.fetch("review_release", prediction_id, lease_token))
 
     async def retry(self, prediction_id: str) -> bool:

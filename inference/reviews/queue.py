@@ -3,14 +3,20 @@
 The queue follows from the ledger.  A prediction comes to it when its row is committed, whoever made it, and
 leaves it with a ``review.decision``; a queue that was lost is made again by reading the ledger anew.  The
 sample of sure answers makes it possible to say how often those are right.
+
+A decision is claimed in the table, then kept in the outbox, then noted: of several under one lease the first
+to claim goes on record and the others are told so.  A crash after the claim leaves a lease that runs out.
 """
 
 from __future__ import annotations
 
+import contextlib
 import time
 import uuid
+import weakref
+from asyncio import Lock
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal
 
@@ -18,6 +24,7 @@ import structlog
 
 from inference.errors import BadInput, Conflict, NotFound
 from inference.otlp import log_request
+from outbox.errors import OutboxError
 from store.errors import StoreError
 from store.reviews import Count, Decision, Item, ReviewStore
 
@@ -25,6 +32,7 @@ Verdict = Literal["confirmed", "corrected", "rejected"]
 LEASE_S: Final = 600.0
 MOST_ATTEMPTS: Final = 5
 """Our choice: an item that five reviewers left undecided needs somebody to look at why."""
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NAMESPACE: Final = uuid.UUID("0c3a2f0e-6f0e-5d3c-9d5a-6f1b9c2f7a10")
 
 log = structlog.get_logger("inference.reviews")
@@ -73,6 +81,7 @@ class ReviewQueue:
         self._lease_s = lease_s
         self._most_attempts = most_attempts
         self._clock = clock
+        self._deciding: weakref.WeakValueDictionary[str, Lock] = weakref.WeakValueDictionary()
 
     async def project(self) -> int:
         """Take notice of what is new in the ledger; returns how many rows were read."""
@@ -100,27 +109,43 @@ class ReviewQueue:
 
         Raises:
             NotFound: no such prediction is in the queue.
-            Conflict: the lease is over and the item with somebody else, or decided.
+            Conflict: the lease is over and the item with somebody else, or decided, or being decided
+                otherwise.
             BadInput: decision and material do not fit.
             OutboxFull, OutboxUnusable: nothing is on record.
         """
-        review_id = str(uuid.uuid5(_NAMESPACE, f"{prediction_id}\n{lease_token}"))
-        item = await self._store.claim(prediction_id, lease_token)
+        # The same request twice at once: the second waits, and finds the item decided.
+        async with self._deciding.setdefault(prediction_id, Lock()):
+            review_id = str(uuid.uuid5(_NAMESPACE, f"{prediction_id}\n{lease_token}"))
+            item = await self._item(prediction_id)
+            if item.state == "leased" and (item.lease_token, item.leased_by) == (lease_token, reviewer):
+                seen = _seen(item, decision, material)
+                decided = Decided(review_id, prediction_id, decision, seen, reviewer)
+                if await self._keep(lease_token, decided, note):
+                    return decided
+                item = await self._item(prediction_id)
+            asked = Decided(review_id, prediction_id, decision, material, reviewer)
+            return _decided_before(item, asked, lease_token)
+
+    async def _keep(self, lease_token: uuid.UUID, decided: Decided, note: str) -> bool:
+        """Claim, put and note a decision; False: the claim was refused, nothing is done."""
+        now = datetime.fromtimestamp(self._clock() / 1e9, UTC)
+        intention = Decision(now, decided.decision, decided.material, decided.reviewer, decided.review_id)
+        item = await self._store.claim(decided.prediction_id, lease_token, intention)
         if item is None:
-            return await self._decided_before(prediction_id, review_id, decision, material)
-        if item.leased_by != reviewer:
-            raise Conflict(f"{prediction_id} is leased by {item.leased_by}", reason="not_your_lease")
-        seen = _seen(item, decision, material)
-        decided = Decided(review_id, prediction_id, decision, seen, reviewer)
-        now = self._clock()
+            return False
         # A crash before this leaves a lease that runs out; after it, an item that the ledger's row closes.
-        await self._put(_event(item, decided, note, now))
-        noted = Decision(datetime.fromtimestamp(now / 1e9, UTC), decision, seen, reviewer, review_id)
         try:
-            await self._store.decide(prediction_id, lease_token, noted)
+            await self._put(_event(item, decided, note, item.decided_at or now))
+        except OutboxError:
+            with contextlib.suppress(StoreError):
+                await self._store.unclaim(decided.prediction_id, lease_token)
+            raise
+        try:
+            await self._store.decide(decided.prediction_id, lease_token)
         except StoreError as error:
             log.warning("a decision is on record, the queue learns of it from the ledger", error=str(error))
-        return decided
+        return True
 
     async def release(self, prediction_id: str, lease_token: uuid.UUID | None = None) -> None:
         """Give an item back undecided, or, without a token, offer one again that was set aside.
@@ -134,8 +159,7 @@ class ReviewQueue:
         else:
             done = await self._store.release(prediction_id, lease_token)
         if not done:
-            item = await self._item(prediction_id)
-            raise Conflict(f"{prediction_id} is {_state_in_words(item)}", reason="not_your_lease")
+            raise _conflict(await self._item(prediction_id), lease_token)
 
     async def depth(self) -> list[Count]:
         """How many items are in which state, by reason."""
@@ -151,16 +175,22 @@ class ReviewQueue:
             raise NotFound(f"no prediction {prediction_id} is in the queue", reason="no_such_review")
         return item
 
-    async def _decided_before(
-        self, prediction_id: str, review_id: str, decision: Verdict, material: str | None
-    ) -> Decided:
-        """The reply to a decision that is sent again, since its first reply was lost."""
-        item = await self._item(prediction_id)
-        if item.state == "decided" and item.review_id == review_id:
-            same = item.decision == decision and (material is None or material == item.material)
-            if same and item.reviewer is not None:
-                return Decided(review_id, prediction_id, decision, item.material, item.reviewer)
-        raise Conflict(f"{prediction_id} is {_state_in_words(item)}", reason="not_your_lease")
+
+def _decided_before(item: Item, asked: Decided, lease_token: uuid.UUID) -> Decided:
+    """The reply to a decision that its reviewer sends again, since the first reply was lost."""
+    if (item.state, item.review_id, item.reviewer) == ("decided", asked.review_id, asked.reviewer):
+        same = item.decision == asked.decision and asked.material in {None, item.material}
+        if same:
+            return replace(asked, material=item.material)
+    raise _conflict(item, lease_token)
+
+
+def _conflict(item: Item, lease_token: uuid.UUID | None) -> Conflict:
+    """Why that token does not hold the item."""
+    words = f"{item.prediction_id} is {_state_in_words(item)}"
+    if item.state == "leased" and lease_token not in {None, item.lease_token}:
+        words += "; that is not the token of its present lease"
+    return Conflict(words, reason="not_your_lease")
 
 
 def _seen(item: Item, decision: Verdict, material: str | None) -> str | None:
@@ -193,6 +223,8 @@ def _state_in_words(item: Item) -> str:
     match item.state:
         case "decided":
             return f"decided: {item.decision} by {item.reviewer}"
+        case "leased" if item.decision is not None:
+            return f"being decided by {item.reviewer}: {item.decision}"
         case "leased":
             return f"leased by {item.leased_by}"
         case "expired":
@@ -201,12 +233,12 @@ def _state_in_words(item: Item) -> str:
             return "waiting; the lease is over"
 
 
-def _event(item: Item, decided: Decided, note: str, now: int) -> bytes:
+def _event(item: Item, decided: Decided, note: str, decided_at: datetime) -> bytes:
     """``review.decision``, in the chain of the machine whose deposit it is about."""
     return log_request(
         item.machine_id,
         "review.decision",
-        now,
+        (decided_at - _EPOCH) // timedelta(microseconds=1) * 1000,
         {
             "review.id": decided.review_id,
             "prediction.id": item.prediction_id,

@@ -39,10 +39,13 @@ CREATE TABLE review_queue (
     review_id text COLLATE "C",
     CHECK (state <> 'leased'
         OR (leased_by IS NOT NULL AND lease_token IS NOT NULL AND leased_until IS NOT NULL)),
-    CHECK (state <> 'decided' OR (decided_at IS NOT NULL AND decision IS NOT NULL))
+    CHECK (state <> 'decided' OR (decided_at IS NOT NULL AND decision IS NOT NULL)),
+    CHECK (decision IS NULL OR state IN ('leased', 'decided'))
 );
 COMMENT ON COLUMN review_queue.seq IS 'position of the prediction in its chain of the predictions stream';
 COMMENT ON COLUMN review_queue.sample_rate IS 'probability that such a prediction comes to the queue';
+COMMENT ON COLUMN review_queue.decision IS
+    'of a leased item: what its holder is putting on record; no other decision may, until the lease runs out';
 CREATE INDEX review_queue_open ON review_queue (predicted_at, prediction_id)
     WHERE state IN ('waiting', 'leased');
 CREATE INDEX review_queue_leased ON review_queue (leased_until) WHERE state = 'leased';

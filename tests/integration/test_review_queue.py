@@ -19,6 +19,7 @@ from outbox.errors import OutboxFull
 from outbox.sender import Answer, RawSender
 from store.errors import StoreUnavailable
 from store.reviews import Item, ReviewStore
+from store.sessions import Sessions
 from tally.testing import Database
 from tests.check_ledger import check_ledger
 from tests.conftest import StartCollector
@@ -223,9 +224,124 @@ def test_a_decision_that_could_not_be_kept_leaves_the_item_with_its_holder(datab
         with pytest.raises(OutboxFull):
             await queue.decide("p-1", item.lease_token, "confirmed", reviewer="ann")
         outbox.broken = None
-        assert (await queue.decide("p-1", item.lease_token, "confirmed", reviewer="ann")).material == "glass"
+        assert (await queue.decide("p-1", item.lease_token, "rejected", reviewer="ann")).material is None
 
     on_queue(database, work, outbox)
+
+
+def test_of_contradictory_decisions_at_once_one_goes_on_record_and_the_others_are_told(
+    database: Database, collector: StartCollector
+) -> None:
+    """Two instances of the service, each asked two different things, with the one lease."""
+    running = collector(database)
+    names = [f"p-{number}" for number in range(10)]
+    write(database, "predictions", *(prediction(name, 0.5) for name in names))
+    outbox = Outbox()
+    wanted: list[tuple[Verdict, str | None]] = [
+        ("confirmed", None),
+        ("corrected", "metal"),
+        ("corrected", "paper"),
+        ("rejected", None),
+    ]
+
+    async def work(queue: ReviewQueue) -> list[tuple[str, list[Decided | BaseException]]]:
+        sessions = Sessions(database.inference_url, most=16)
+        other = ReviewQueue(ReviewStore(sessions), outbox.put)
+        try:
+            await queue.project()
+            told = []
+            for item in await queue.lease("ann", 10):
+                assert item.lease_token is not None
+                calls = [
+                    (queue, other)[number % 2].decide(
+                        item.prediction_id, item.lease_token, decision, material, reviewer="ann"
+                    )
+                    for number, (decision, material) in enumerate(wanted)
+                ]
+                told.append((item.prediction_id, await asyncio.gather(*calls, return_exceptions=True)))
+        finally:
+            await sessions.close()
+        async with RawSender(running.grpc_endpoint) as sender:
+            for body in outbox.kept:
+                assert await sender.send("logs", body) == Answer(accepted=True)
+        return told
+
+    told = on_queue(database, work, outbox)
+    with psycopg.connect(database.admin_url) as connection:
+        found = connection.execute("SELECT prediction_id, review_id, decision, material FROM reviews")
+        rows = {name: rest for name, *rest in found.fetchall()}
+        assert found.rowcount == len(rows) == len(names)
+    for name, answers in told:
+        [decided] = [one for one in answers if isinstance(one, Decided)]
+        assert [decided.review_id, decided.decision, decided.material] == rows[name]
+        assert sum(isinstance(one, Conflict) for one in answers) == len(wanted) - 1
+
+
+def test_the_same_decision_many_times_at_once_is_on_record_once(database: Database) -> None:
+    write(database, "predictions", prediction("p-1", 0.5))
+    outbox = Outbox()
+
+    async def work(queue: ReviewQueue) -> list[Decided]:
+        await queue.project()
+        [item] = await queue.lease("ann")
+        token = item.lease_token
+        assert token is not None
+        return await asyncio.gather(
+            *(queue.decide("p-1", token, "corrected", "metal", reviewer="ann") for _ in range(8))
+        )
+
+    assert len(set(on_queue(database, work, outbox))) == 1
+    assert len(outbox.kept) == 1
+
+
+def test_a_crash_between_claim_and_outbox_is_repeated_alike_or_forgotten_with_the_lease(
+    database: Database,
+) -> None:
+    write(database, "predictions", prediction("p-1", 0.5), prediction("p-2", 0.5))
+    outbox = Outbox(broken=ConnectionResetError("the process died here"))
+
+    async def work(queue: ReviewQueue) -> None:
+        await queue.project()
+        tokens = [item.lease_token for item in await queue.lease("ann", 2)]
+        for name, token in zip(("p-1", "p-2"), tokens, strict=True):
+            assert token is not None
+            with pytest.raises(ConnectionResetError):
+                await queue.decide(name, token, "confirmed", reviewer="ann")
+        outbox.broken = None
+        again, over = tokens
+        assert again is not None
+        assert over is not None
+        with pytest.raises(Conflict, match="being decided by ann: confirmed"):
+            await queue.decide("p-1", again, "rejected", reviewer="ann")
+        with pytest.raises(Conflict, match="being decided"):
+            await queue.release("p-1", again)
+        assert (await queue.decide("p-1", again, "confirmed", reviewer="ann")).material == "glass"
+        execute(database, "UPDATE review_queue SET leased_until = now() - interval '1 s'")
+        [item] = await queue.lease("bob")
+        assert (item.prediction_id, item.decision, item.reviewer, item.review_id) == ("p-2", None, None, None)
+        assert item.lease_token is not None
+        with pytest.raises(Conflict, match="leased by bob; that is not the token of its present lease"):
+            await queue.decide("p-2", over, "confirmed", reviewer="ann")
+        assert (await queue.decide("p-2", item.lease_token, "rejected", reviewer="bob")).reviewer == "bob"
+
+    on_queue(database, work, outbox)
+    assert len(outbox.kept) == 2
+
+
+def test_what_was_decided_is_told_again_to_its_reviewer_alone(database: Database) -> None:
+    write(database, "predictions", prediction("p-1", 0.5))
+
+    async def work(queue: ReviewQueue) -> None:
+        await queue.project()
+        [item] = await queue.lease("ann")
+        token = item.lease_token
+        assert token is not None
+        decided = await queue.decide("p-1", token, "corrected", "metal", reviewer="ann")
+        assert await queue.decide("p-1", token, "corrected", "metal", reviewer="ann") == decided
+        with pytest.raises(Conflict, match="decided: corrected by ann"):
+            await queue.decide("p-1", token, "corrected", "metal", reviewer="bob")
+
+    on_queue(database, work)
 
 
 def test_a_decision_counts_though_the_database_is_away_when_it_is_noted(
