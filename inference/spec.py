@@ -16,11 +16,17 @@ from inference.errors import SpecError
 from inference.manifest import Feature, Identifier, Part, Promotion, Share, sha256_hex
 from inference.strict_yaml import NotStrictYaml, load
 
-LARGEST_SPEC: Final = 1 << 20
-"""Bytes; a specification is a page or two."""
-PACKAGED: Final = Path(__file__).with_name("specs")
-"""The specifications that come with the package; ``tally train iris`` means one of them."""
+LARGEST_SPEC: Final = 1 << 20  # bytes; a specification is a page or two
+PACKAGED: Final = Path(__file__).with_name("specs")  # ``tally train iris`` means one of them
 
+MEASURED: Final = {
+    "classification": (
+        *("accuracy", "macro_f1", "log_loss", "ece", "sure_share", "sure_accuracy"),
+        *("precision", "recall", "f1", "roc_auc", "average_precision"),
+    ),
+    "regression": ("rmse", "mae", "r2"),
+}
+"""Metrics that bounds may name; those from precision on are of two classes."""
 Estimator = Literal[
     "lightgbm", "random_forest", "extra_trees", "linear", "logistic", "mlp", "blend", "efficientnet_lite0"
 ]
@@ -270,8 +276,10 @@ def _input_complaints(spec: Spec) -> list[str]:
         if len(spec.candidates) != 1 or spec.candidates[0].estimator != "efficientnet_lite0":
             return ["candidates: photos have one, efficientnet_lite0"]
         return []
-    if not spec.features or spec.photo is not None or spec.search is None:
-        return ["a model of readings has features and search, and no photo"]
+    if spec.photo is not None:
+        return ["photo: a model of readings has none"]
+    if not spec.features or spec.search is None:
+        return [f"{'search' if spec.features else 'features'}: is missing, and a model of readings needs it"]
     found = [
         f"candidates: {candidate.estimator} can't do a {spec.task} of readings"
         for candidate in spec.candidates
@@ -326,6 +334,10 @@ def _derived_complaints(spec: Spec) -> list[str]:
 
 def _promotion_complaints(spec: Spec) -> list[str]:
     promotion = spec.promotion
+    known = MEASURED[spec.task]
+    for name in (*promotion.minimum, *promotion.maximum, promotion.group_metric):
+        if name is not None and name not in known:
+            return [f"promotion: {name} is not measured; a {spec.task} has {', '.join(known)}"]
     if not promotion.minimum and not promotion.maximum:
         return ["promotion: a bound for at least one metric is needed"]
     if (promotion.group_metric is None) != (promotion.group_gap is None):
@@ -377,8 +389,11 @@ def read_spec(path: Path) -> tuple[Spec, str]:
 
 def _in_words(error: ValidationError) -> str:
     first = error.errors()[0]
+    if first["type"] == "missing":
+        places = [one["loc"] for one in error.errors() if one["type"] == "missing"]
+        return "missing: " + ", ".join(".".join(map(str, place)) for place in places)
     place = ".".join(str(part) for part in first["loc"])
-    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    more = f" (and {error.error_count() - 1} more)" * (error.error_count() > 1)
     if first["type"] == "value_error":
         text = str(first["msg"]).removeprefix("Value error, ")
         return (f"{place}: " if place else "") + text + more

@@ -81,6 +81,9 @@ def test_a_good_specification_is_read(tmp_path: Path) -> None:
         ({"derived": [{"name": "x", "quotient": ["width", "length"]}]}, ["length may be 0"]),
         ({"derived": [{"name": "x"}]}, ["one of product, difference, quotient"]),
         ({"promotion": {}}, ["promotion", "at least one metric"]),
+        ({"promotion": {"minimum": {"acuracy": 0.5}}}, ["acuracy is not measured", "accuracy"]),
+        ({"search": None}, ["search: is missing"]),
+        ({"features": []}, ["features: is missing"]),
         ({"promotion": {"minimum": {"accuracy": 0.5}, "group_gap": 0.1}}, ["group_metric and group_gap"]),
         ({"photo": {"width": 224, "height": 224}}, ["a model of readings"]),
         ({"limits": []}, ["limits"]),
@@ -126,3 +129,12 @@ def test_a_name_that_is_none_lists_those_that_are(tmp_path: Path) -> None:
         find_spec(str(tmp_path / "none.yaml"))
     with pytest.raises(SpecError, match="can't be read"):
         read_spec(tmp_path)
+
+
+def test_every_field_that_is_missing_is_named_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "spec.yaml"
+    path.write_text("id: mine\ntask: regression\n")
+    with pytest.raises(
+        SpecError, match="missing: title, intended_use, limits, data, target, candidates, promotion"
+    ):
+        read_spec(path)
