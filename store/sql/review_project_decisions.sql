@@ -1,4 +1,5 @@
--- Purpose: close the items whose decision has come to the ledger, each row once.
+-- Purpose: close the items whose decision has come to the ledger, each row once; it stands in the chain of the
+--          machine whose prediction it is about.
 -- $1 integer: chains at most; $2 bigint: rows of each at most
 -- Returns: chain, seq up to which it is done now, rows that were read, left (rows that remain)
 WITH moved AS MATERIALIZED (
@@ -10,19 +11,19 @@ WITH moved AS MATERIALIZED (
     LIMIT $1
     FOR UPDATE OF done SKIP LOCKED
 ), decisions AS (
-    SELECT DISTINCT ON (r.prediction_id) r.prediction_id, r.event_time, r.decision, r.material, r.reviewer,
-        r.review_id
+    SELECT DISTINCT ON (r.machine_id, r.prediction_id) r.machine_id, r.prediction_id, r.event_time, r.decision,
+        r.material, r.reviewer, r.review_id
     FROM moved
     JOIN reviews AS r ON r.machine_id = moved.chain AND r.seq > moved.first AND r.seq <= moved.last
     WHERE r.prediction_id IS NOT NULL
-    ORDER BY r.prediction_id, r.seq DESC
+    ORDER BY r.machine_id, r.prediction_id, r.seq DESC
 ), closed AS (
     UPDATE review_queue AS items
     SET state = 'decided', decided_at = decisions.event_time, decision = decisions.decision,
         material = decisions.material, reviewer = decisions.reviewer, review_id = decisions.review_id,
         trouble = NULL
     FROM decisions
-    WHERE items.prediction_id = decisions.prediction_id
+    WHERE items.prediction_id = decisions.prediction_id AND items.machine_id = decisions.machine_id
 )
 UPDATE review_progress AS done
 SET seq = moved.last

@@ -32,7 +32,7 @@ WITH moved AS MATERIALIZED (
     LEFT JOIN LATERAL (
         SELECT r.event_time, r.decision, r.material, r.reviewer, r.review_id
         FROM reviews AS r
-        WHERE r.prediction_id = news.prediction_id
+        WHERE r.prediction_id = news.prediction_id AND r.machine_id = news.machine_id
         ORDER BY r.received_at DESC, r.seq DESC
         LIMIT 1
     ) AS known ON true

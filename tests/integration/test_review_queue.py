@@ -18,6 +18,7 @@ from inference.reviews.queue import Decided, ReviewQueue, Verdict
 from outbox.errors import OutboxFull
 from outbox.sender import Answer, RawSender
 from store.errors import StoreUnavailable
+from store.ground_truth import GroundTruthStore, Window
 from store.reviews import Item, ReviewStore
 from store.sessions import Sessions
 from tally.testing import Database
@@ -124,6 +125,39 @@ def test_what_was_decided_a_month_ago_is_forgotten_and_what_is_open_is_not(datab
         return [(count.state, count.items) for count in await queue.depth()]
 
     assert on_queue(database, work) == [("waiting", 1)]
+
+
+def test_a_review_in_another_machines_chain_closes_no_item_and_says_nothing_of_its_accuracy(
+    database: Database,
+) -> None:
+    """The same name of a prediction in two chains; only the review in the item's own chain is about it."""
+    write(database, "predictions", prediction("p-1", 0.5), prediction("p-2", 0.5))
+    writer = write(
+        database,
+        "reviews",
+        review("p-1", "confirmed", "glass", machine_id="rvm-2"),
+        review("p-2", "confirmed", "glass"),
+    )
+    window = Window("waste", "v1", NOW - timedelta(days=7), NOW + timedelta(hours=1))
+
+    async def work(queue: ReviewQueue) -> None:
+        sessions = Sessions(database.inference_url)
+        try:
+            truth = GroundTruthStore(sessions)
+            await queue.project()
+            assert [item.prediction_id for item in await queue.open_items()] == ["p-1"]
+            writer.append("reviews", [review("p-1", "corrected", "metal", machine_id="rvm-2")])
+            await queue.project()
+            assert [item.prediction_id for item in await queue.open_items()] == ["p-1"]
+            assert [one.decision for one in await truth.reviews(window)] == ["confirmed"]
+            writer.append("reviews", [review("p-1", "rejected", None)])
+            await queue.project()
+            assert await queue.open_items() == []
+            assert sorted(one.decision for one in await truth.reviews(window)) == ["confirmed", "rejected"]
+        finally:
+            await sessions.close()
+
+    on_queue(database, work, audit_rate=0.0)
 
 
 def test_a_review_from_elsewhere_closes_the_item_and_its_lease(database: Database) -> None:
