@@ -19,6 +19,7 @@ from inference.monitoring.monitor import Monitor
 from inference.photos.reasons import REASONS
 from inference.serving.desk import Desk
 from inference.settings import InferenceSettings
+from inference.spec import MEASURED, Spec, read_spec
 from outbox.forwarder import Forwarder
 from outbox.sender import RawSender
 from outbox.spool import Spool
@@ -121,3 +122,29 @@ def test_every_reason_why_a_photo_is_refused_is_documented() -> None:
 def test_every_relative_link_leads_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\((?!https?://)([^)#]*)#?[^)]*\)", page.read_text()):
         assert not target or (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_the_specification_of_the_guide_is_one(tmp_path: Path) -> None:
+    (block,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/models.md").read_text(), re.DOTALL)
+    path = tmp_path / "guide.yaml"
+    path.write_text(block)
+    assert read_spec(path)[0].id == "tool-failure"
+
+
+def test_the_guide_names_every_field_of_a_specification_and_every_metric() -> None:
+    text = (ROOT / "docs/models.md").read_text()
+    plain = {
+        "id",
+        "title",
+        "task",
+        "intended_use",
+        "limits",
+        "data",
+        "search",
+        "candidates",
+        "photo",
+        "notice",
+    }
+    missing = [name for name in set(Spec.model_fields) - plain if f"| `{name}`" not in text]
+    assert not missing
+    assert all(name in text for names in MEASURED.values() for name in names)
