@@ -24,6 +24,7 @@ from inference.photos.rules import PhotoRules, host_rules
 from inference.photos.sources import PhotoSource
 from inference.predictor import Predictor
 from inference.reviews.queue import ReviewQueue
+from inference.reviews.vocabulary import Vocabulary
 from inference.reviews.watch import watch_reviews
 from inference.routes.models import model_routes
 from inference.routes.operations import operation_routes
@@ -83,7 +84,12 @@ async def serve(settings: InferenceSettings) -> int:
             max_pixels=settings.max_photo_pixels,
         )
         stack.push_async_callback(predictor.close)
-        reviews = ReviewQueue(ReviewStore(sessions), gather.put, audit_rate=settings.audit_sample)
+        reviews = ReviewQueue(
+            ReviewStore(sessions),
+            gather.put,
+            audit_rate=settings.audit_sample,
+            vocabulary=Vocabulary(desk, settings.shelves),
+        )
         retrainer = _retrainer(settings, registry)
         if retrainer is not None:
             stack.push_async_callback(retrainer.close)

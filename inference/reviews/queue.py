@@ -58,6 +58,7 @@ class ReviewQueue:
         threshold: confidence below which a prediction is unsure if it names no threshold of its own.
         audit_rate: share of the sure predictions that come too.
         clock: nanoseconds since 1970.
+        vocabulary: the materials that a review of a model's version may name; None: any.
 
     Raises (every method):
         StoreUnavailable: the database can't be reached.
@@ -73,6 +74,7 @@ class ReviewQueue:
         lease_s: float = LEASE_S,
         most_attempts: int = MOST_ATTEMPTS,
         clock: Callable[[], int] = time.time_ns,
+        vocabulary: Callable[[str, str], frozenset[str] | None] = lambda _model_id, _version: None,
     ) -> None:
         self._store = store
         self._put = put
@@ -81,6 +83,7 @@ class ReviewQueue:
         self._lease_s = lease_s
         self._most_attempts = most_attempts
         self._clock = clock
+        self._vocabulary = vocabulary
         self._deciding: weakref.WeakValueDictionary[str, Lock] = weakref.WeakValueDictionary()
 
     async def project(self) -> int:
@@ -111,7 +114,7 @@ class ReviewQueue:
             NotFound: no such prediction is in the queue.
             Conflict: the lease is over and the item with somebody else, or decided, or being decided
                 otherwise.
-            BadInput: decision and material do not fit.
+            BadInput: decision and material do not fit, or no such material is known.
             OutboxFull, OutboxUnusable: nothing is on record.
         """
         # The same request twice at once: the second waits, and finds the item decided.
@@ -120,12 +123,23 @@ class ReviewQueue:
             item = await self._item(prediction_id)
             if item.state == "leased" and (item.lease_token, item.leased_by) == (lease_token, reviewer):
                 seen = _seen(item, decision, material)
+                self._check_known(item, seen)
                 decided = Decided(review_id, prediction_id, decision, seen, reviewer)
                 if await self._keep(lease_token, decided, note):
                     return decided
                 item = await self._item(prediction_id)
             asked = Decided(review_id, prediction_id, decision, material, reviewer)
             return _decided_before(item, asked, lease_token)
+
+    def _check_known(self, item: Item, seen: str | None) -> None:
+        """A word of the model's, or of the item itself: the ledger keeps a misspelt one for good."""
+        known = self._vocabulary(item.model_id, item.model_version)
+        if seen is not None and known is not None and seen not in {*known, item.predicted, *item.covers}:
+            raise BadInput(
+                f"{seen!r} is no material that {item.model_id} {item.model_version} knows; "
+                f"it knows {', '.join(sorted(known))}",
+                reason="unknown_material",
+            )
 
     async def _keep(self, lease_token: uuid.UUID, decided: Decided, note: str) -> bool:
         """Claim, put and note a decision; False: the claim was refused, nothing is done."""

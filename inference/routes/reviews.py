@@ -111,7 +111,9 @@ class DecisionAsked(BaseModel):
 
     lease_token: uuid.UUID
     decision: Decision = Field(description="rejected: no single item can be told")
-    material: Material | None = Field(None, description="needed for corrected")
+    material: Material | None = Field(
+        None, description="needed for corrected; a class of the model, or a material that a class stands for"
+    )
     note: Remark = ""
 
 

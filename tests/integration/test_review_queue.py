@@ -440,6 +440,30 @@ def test_decision_and_material_must_fit(
     assert outbox.kept == []
 
 
+def test_a_material_that_the_model_does_not_know_is_refused_with_those_it_knows(database: Database) -> None:
+    write(database, "predictions", prediction("p-1", 0.5), prediction("p-2", 0.5, model_version="v2"))
+    outbox = Outbox()
+
+    def vocabulary(model_id: str, version: str) -> frozenset[str] | None:
+        return frozenset({"glass", "metal", "steel_cans"}) if (model_id, version) == ("waste", "v1") else None
+
+    async def work(queue: ReviewQueue) -> None:
+        await queue.project()
+        first, second = [item.lease_token for item in await queue.lease("ann", 2)]
+        assert first is not None
+        assert second is not None
+        with pytest.raises(BadInput, match="it knows glass, metal, steel_cans") as bad:
+            await queue.decide("p-1", first, "corrected", "unobtainium", reviewer="ann")
+        assert bad.value.reason == "unknown_material"
+        assert outbox.kept == []
+        decided = await queue.decide("p-1", first, "corrected", "steel_cans", reviewer="ann")
+        assert decided.material == "steel_cans"
+        unknown = await queue.decide("p-2", second, "corrected", "unobtainium", reviewer="ann")
+        assert unknown.material == "unobtainium", "nobody knows the words of that version"
+
+    on_queue(database, work, outbox, vocabulary=vocabulary)
+
+
 def test_an_unknown_prediction_is_not_found(database: Database) -> None:
     async def work(queue: ReviewQueue) -> None:
         with pytest.raises(NotFound):
