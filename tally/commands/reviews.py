@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+import os
+import shlex
 from enum import StrEnum
 from typing import Annotated, Any
 from urllib.parse import quote
 
 import typer
+from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -41,11 +44,20 @@ def list_items(
     if json:
         print_json(found)
         return
-    counts = Table("state", "reason", "items", "oldest", box=None, pad_edge=False)
-    for count in found["counts"]:
-        counts.add_row(count["state"], count["reason"], str(count["items"]), count["oldest"][:19])
-    output().print(counts)
-    _items(found["items"])
+    console = output()
+    if found["counts"]:
+        counts = Table("state", "reason", "items", "oldest", box=None, pad_edge=False)
+        for count in found["counts"]:
+            counts.add_row(count["state"], count["reason"], str(count["items"]), _moment(count["oldest"]))
+        console.print(counts)
+        console.print()
+    if not found["items"]:
+        console.print("nothing waits")
+        return
+    table = _table("state")
+    for item in found["items"]:
+        table.add_row(*_item(item), escape(item["trouble"] or item["state"]))
+    _print(console, table)
 
 
 @app.command("next")
@@ -58,16 +70,27 @@ def next_items(
 ) -> None:
     """Take the oldest items to decide; each comes with the token that its decision needs.
 
+    They are yours for ten minutes, then they are offered again.
+
     Example: tally reviews next --count 5
     """
     found = ServiceClient(url, name, "reviewer").post("/reviews/lease", {"count": count})
     if json:
         print_json(found)
-    elif not found["items"]:
-        output().print("nothing waits")
-    else:
-        _items(found["items"])
-        output().print("decide: [bold]tally reviews decide PREDICTION confirmed --token TOKEN[/]")
+        return
+    console, items = output(), found["items"]
+    if not items:
+        console.print("nothing waits")
+        return
+    table = _table("token", "until")
+    for item in items:
+        table.add_row(*_item(item), item["lease_token"], _moment(item["leased_until"]))
+    _print(console, table)
+    console.print()
+    caller = _caller(url, name)
+    for item in items:
+        words = ("decide", item["prediction_id"], "confirmed", "--token", item["lease_token"], *caller)
+        console.print(f"tally reviews {escape(shlex.join(words))}", soft_wrap=True)
 
 
 @app.command()
@@ -98,14 +121,61 @@ def decide(
         )
 
 
-def _items(items: Iterable[dict[str, Any]]) -> None:
-    table = Table("prediction", "machine", "predicted", "sure", "reason", "state", box=None, pad_edge=False)
-    for item in items:
-        state = item["trouble"] or item.get("lease_token") or item["state"]
-        table.add_row(
-            *map(escape, (item["prediction_id"], item["machine_id"], item["predicted"])),
-            f"{item['confidence']:.2f}",
-            item["reason"],
-            escape(state),
-        )
-    output().print(table)
+@app.command()
+def release(
+    prediction: Annotated[str, typer.Argument(help="Id of the prediction.", show_default=False)],
+    *,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            help="The lease's token; without it, an item that was set aside is offered again.",
+            show_default=False,
+        ),
+    ] = None,
+    url: Url = None,
+    name: As = None,
+    json: Json = False,
+) -> None:
+    """Give an item back undecided.
+
+    Example: tally reviews release pred-1 --token "$TOKEN"
+    """
+    client = ServiceClient(url, name, "reviewer")
+    done = client.post(f"/reviews/{quote(prediction)}/release", {"lease_token": token})
+    if json:
+        print_json(done)
+    else:
+        output().print(f"[green]✓[/] {escape(done['prediction_id'])} waits again")
+
+
+def _table(*last: str) -> Table:
+    first = ("prediction", "machine", "transaction", "predicted", "sure", "reason")
+    return Table(*first, *last, box=None, pad_edge=False)
+
+
+def _item(item: dict[str, Any]) -> tuple[str, ...]:
+    names = (item["prediction_id"], item["machine_id"], item["transaction_id"] or "-", item["predicted"])
+    return *map(escape, names), _sure(item["confidence"]), item["reason"]
+
+
+def _sure(confidence: float) -> str:
+    """Two decimals, not rounded up: 0.999 is not certainty."""
+    return f"{math.floor(round(confidence * 100, 6)) / 100:.2f}"
+
+
+def _moment(text: str) -> str:
+    """To the second, in UTC, as the service tells it."""
+    return text[:19]
+
+
+def _print(console: Console, table: Table) -> None:
+    """As wide as it is: a name or a token that is broken in two can't be copied."""
+    wide = console.measure(table, options=console.options.update(width=1_000)).maximum
+    console.print(table, width=max(console.width, wide), crop=False, soft_wrap=True)
+
+
+def _caller(url: str | None, name: str | None) -> tuple[str, ...]:
+    """The options that make a command ask the same service as the same reviewer."""
+    there = () if url is None else ("--url", url)
+    by_variable = name is None and os.environ.get("TALLY_TOKEN")
+    return there if by_variable else (*there, "--as", name or "reviewer")

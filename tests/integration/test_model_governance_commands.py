@@ -6,11 +6,13 @@ import asyncio
 import contextlib
 import json
 import threading
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final, Self
 
 import httpx
+import psycopg
 import pytest
 
 from inference.access import Principals
@@ -182,8 +184,43 @@ def test_a_reviewer_takes_and_decides_items(service: Service, tally: Tally) -> N
     assert "decided: corrected by reviewer" in tally(*words, "--material", "pet", code=2)
     assert len(service.outbox.kept) == 1
     assert "p-1" in tally("reviews", "next", "--count", "9")
-    assert "nothing waits" in tally("reviews", "next")
+    assert tally("reviews", "next") == "nothing waits\n"
     assert "machines has not the role review" in tally("reviews", "list", "--as", "machines", code=2)
+
+
+def test_the_lines_that_next_prints_can_be_pasted(service: Service, tally: Tally) -> None:
+    table, lines = tally("reviews", "next", "--count", "2").strip().split("\n\n")
+    heading, first, _ = table.splitlines()
+    assert heading.split()[:6] == ["prediction", "machine", "transaction", "predicted", "sure", "reason"]
+    assert heading.split()[6:] == ["token", "until"]
+    name, machine, deposit, predicted, sure, reason, lease, until = first.split()
+    assert (name, machine, deposit, predicted) == ("p-0", "rvm-1", "t-p-0", "glass")
+    assert (sure, reason, len(until)) == ("0.50", "low_confidence", 19)
+    pasted = [line.split() for line in lines.splitlines()]
+    assert pasted[0] == f"tally reviews decide p-0 confirmed --token {lease} --as reviewer".split()
+    wrong = str(uuid.uuid4())
+    told = tally("reviews", "decide", "p-0", "confirmed", "--token", wrong, code=2)
+    assert "that is not the token of its present lease" in told
+    assert "present lease" in tally("reviews", "release", "p-0", "--token", wrong, code=2)
+    assert "p-0 confirmed, glass by reviewer" in tally(*pasted[0][1:])
+    other = pasted[1][pasted[1].index("--token") + 1]
+    assert "p-1 waits again" in tally("reviews", "release", "p-1", "--token", other)
+    assert tally("reviews", "release", "p-1", code=2).startswith("tally: p-1 is waiting")
+    asked_by_url = tally("reviews", "next", "--url", f"http://127.0.0.1:{service.port}", "--as", "operator")
+    assert f"--url http://127.0.0.1:{service.port} --as operator\n" in asked_by_url
+
+
+@pytest.mark.usefixtures("service")
+def test_the_list_says_when_nothing_waits_and_parts_its_tables(tally: Tally, database: Database) -> None:
+    counts, items = tally("reviews", "list").split("\n\n")
+    assert counts.startswith("state")
+    assert items.splitlines()[0].split()[-1] == "state"
+    with psycopg.connect(database.admin_url) as connection:
+        connection.execute("UPDATE review_queue SET confidence = 0.999")
+    assert " 0.99 " in tally("reviews", "list")
+    with psycopg.connect(database.admin_url) as connection:
+        connection.execute("TRUNCATE review_queue")
+    assert tally("reviews", "list") == "nothing waits\n"
 
 
 BAD: Final[tuple[tuple[str, object, tuple[int, str]], ...]] = (
