@@ -72,7 +72,9 @@ async def serve(settings: InferenceSettings) -> int:
         gather = await stack.enter_async_context(Gather(spool, "logs"))
         desk = Desk(settings.shelves, (settings.photo_model, settings.readings_model))
         metrics = InferenceMetrics(desk)
-        registry = Registry(GovernanceStore(sessions), sender, settings.state_dir / KNOWN_MODELS)
+        registry = Registry(
+            GovernanceStore(sessions), sender, settings.state_dir / KNOWN_MODELS, shelves=settings.shelves
+        )
         predictor = Predictor(
             desk,
             Sensors(sessions, settings.sensors),

@@ -227,7 +227,7 @@ def _comply(version: Version, step: Step) -> None:
     rules = compliance(version, step.digest)
     failed = [result.rule for result in rules if not result.passed]
     if failed:
-        raise _Ineffective(failed[0], f"{step.version} breaks {', '.join(failed)}", rules)
+        raise _Ineffective(failed[0], f"it does not pass {', '.join(failed)}", rules)
 
 
 def _after_the_champion_it_saw(state: ModelState, step: Step) -> None:

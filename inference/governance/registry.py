@@ -15,7 +15,7 @@ import contextlib
 import re
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +27,8 @@ from inference.errors import BadInput, NotFound, Unavailable
 from inference.governance.chain import Chain
 from inference.governance.errors import HistoryRewritten, StepRefused
 from inference.governance.events import registration
+from inference.governance.folders import differences
+from inference.governance.intended import ignored_as, step_to_be, version_to_act_on
 from inference.governance.kept import keep_rows, kept_rows
 from inference.governance.lifecycle import new_state, objection
 from inference.governance.rules import compliance
@@ -41,6 +43,8 @@ from store.governance import GovernanceHead, GovernanceStore
 STEP_ID: Final = "model.step_id"
 """The attribute that finds a step of ours again in the chain."""
 _ANSWER_S: Final = 5.0
+_VOUCHING: Final = frozenset({"approved", "promoted", "shadowed"})
+"""The steps that speak for a version."""
 _NAME: Final = re.compile(IDENTIFIER)
 
 log = structlog.get_logger("inference.governance")
@@ -89,6 +93,8 @@ class Registry:
         sender: sends to the collector; an acknowledged event is committed.
         kept: the file for a start without the database; its folder is made.
         clock: nanoseconds since 1970.
+        answer_s: seconds that a step may wait for the collector.
+        shelves: the folders of models, which rows are compared with before anybody vouches for them.
     """
 
     def __init__(
@@ -99,12 +105,14 @@ class Registry:
         *,
         clock: Callable[[], int] = time.time_ns,
         answer_s: float = _ANSWER_S,
+        shelves: Sequence[Path] = (),
     ) -> None:
         self._store = store
         self._sender = sender
         self._kept = kept
         self._clock = clock
         self._answer_s = answer_s
+        self._shelves = tuple(shelves)
         self._models: dict[str, Chain] = {}
         self._refreshing = asyncio.Lock()
         self._acting: dict[str, asyncio.Lock] = {}
@@ -182,10 +190,12 @@ class Registry:
         note: str = "",
         *,
         share: float | None = None,
+        expected_champion: str | None = None,
     ) -> Receipt:
         """Take a step; when this returns, it is committed and has taken effect.
 
         ``version`` None: of ``rolled_back``, the champion before.  ``share`` is for ``shadowed``.
+        ``expected_champion`` is whom the caller saw serving; None: it does not matter.
 
         Raises:
             NotFound: there is no such model or version.
@@ -198,15 +208,24 @@ class Registry:
             state = await self.state(model_id)
             if state.trouble is not None:
                 raise HistoryRewritten(state.trouble)
-            chosen = version if version is not None else _version_to_act_on(state, action)
+            chosen = version if version is not None else version_to_act_on(state, action)
             if chosen not in state.versions:
                 raise NotFound(f"{model_id} has no version {chosen}", reason="no_such_version")
             attributes = self._attributes(state, chosen, action, note, share)
             digest = state.versions[chosen].digest
             now = self._clock()
-            step = _step_to_be(state, action, chosen, actor, digest=digest, attributes=attributes, now=now)
+            step = step_to_be(state, action, chosen, actor, digest=digest, attributes=attributes, now=now)
+            if expected_champion not in {None, state.champion_version}:
+                serves = state.champion_version or "no version"
+                sentence = f"{expected_champion} is expected to serve, but {serves} does"
+                raise StepRefused(model_id, ignored_as(step, "champion_unchanged", sentence))
             if (ignored := objection(state, step)) is not None:
-                raise StepRefused(ignored)
+                raise StepRefused(model_id, ignored)
+            if action in _VOUCHING:
+                trained = self._chain(model_id).steps[state.versions[chosen].trained_seq - 1]
+                if differ := await asyncio.to_thread(differences, self._shelves, model_id, trained):
+                    sentence = f"its folder has another {', '.join(differ)} than the ledger"
+                    raise StepRefused(model_id, ignored_as(step, "manifest_differs", sentence))
             columns: dict[str, Plain] = {
                 "model.id": model_id,
                 "model.action": action,
@@ -236,7 +255,8 @@ class Registry:
             if present is not None:
                 sentence = f"the ledger has it with digest {present.digest}, the folder has {digest}"
                 seq, who = state.seq + 1, manifest.trained_by
-                raise StepRefused(Ignored(seq, "trained", manifest.version, who, "version_new", sentence))
+                ignored = Ignored(seq, "trained", manifest.version, who, "version_new", sentence)
+                raise StepRefused(manifest.model_id, ignored)
             step_id = str(uuid.uuid4())
             trained, evaluated = registration(manifest, digest)
             await self._send(self._clock(), trained, {**evaluated, STEP_ID: step_id})
@@ -349,36 +369,10 @@ class Registry:
         for entry in reversed(await self.history(model_id)):
             if entry.step.attributes.get(STEP_ID) == step_id:
                 if entry.ignored is not None:
-                    raise StepRefused(entry.ignored, overtaken=True)
+                    raise StepRefused(model_id, entry.ignored, overtaken=True)
                 return Receipt(entry.position, self._models[model_id].state)
         trouble = self._models[model_id].state.trouble
         raise HistoryRewritten(trouble or f"the step was committed, but the chain of {model_id} lacks it")
-
-
-def _version_to_act_on(state: ModelState, action: Action) -> str:
-    back = state.back_to()
-    if action != "rolled_back" or back is None:
-        raise StepRefused(
-            Ignored(
-                state.seq + 1, action, "", "", "former_champion", "there is no former champion fit to serve"
-            )
-        )
-    return back
-
-
-def _step_to_be(
-    state: ModelState,
-    action: Action,
-    version: str,
-    actor: str,
-    *,
-    digest: str,
-    attributes: Mapping[str, Plain],
-    now: int,
-) -> Step:
-    """The row as it would come next, to ask the law before it is sent."""
-    moment = datetime.fromtimestamp(now / 1e9, UTC)
-    return Step(state.seq + 1, moment, moment, action, version, actor, digest, attributes, b"")
 
 
 def _position(model_id: str, step: Step) -> Position:

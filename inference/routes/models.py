@@ -14,14 +14,13 @@ from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from inference.access import Principal, require
-from inference.errors import ModelUnusable, NotFound
 from inference.governance.registry import Entry, Position, Receipt, Registry
 from inference.governance.rules import compliance
 from inference.governance.state import Action, Assignment, Ignored, ModelState, RuleResult, Version
-from inference.manifest import CARD, Identifier, Share
+from inference.manifest import Identifier, Share
 from inference.routes.bodies import Failed
-from inference.routes.words import Remark
-from inference.serving.shelf import find
+from inference.routes.cards import read_card
+from inference.routes.words import NeededRemark, Remark
 from store.errors import StoreError
 
 _PROBLEMS: Final[dict[int | str, dict[str, object]]] = {
@@ -160,7 +159,25 @@ class Note(BaseModel):
         extra="forbid", json_schema_extra={"examples": [{"note": "confusion matrix and card seen"}]}
     )
 
-    note: Remark = Field("", description="needed for an approval or a refusal")
+    note: Remark = Field(default="", description="goes on record")
+
+
+class Reason(BaseModel):
+    """Why, which an approval or a refusal must say."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"note": "confusion matrix and card seen"}]}
+    )
+
+    note: NeededRemark = Field(description="goes on record; not blank")
+
+
+class PromotionAsked(Note):
+    """Over whom."""
+
+    expected_champion: Identifier | None = Field(
+        default=None, description="who serves as far as the caller knows; if another does, nothing is done"
+    )
 
 
 class ShadowAsked(Note):
@@ -180,7 +197,12 @@ class RollbackAsked(Note):
         extra="forbid", json_schema_extra={"examples": [{"note": "takes cans for glass since Monday"}]}
     )
 
-    to: Identifier | None = Field(None, description="a former champion; left out: the latest that is fit")
+    expected_champion: Identifier | None = Field(
+        default=None, description="who serves as far as the caller knows; if another does, nothing is done"
+    )
+    to: Identifier | None = Field(
+        default=None, description="a former champion; left out: the latest that is fit"
+    )
 
 
 def model_routes(registry: Registry, shelves: Sequence[Path]) -> APIRouter:
@@ -222,25 +244,45 @@ def model_routes(registry: Registry, shelves: Sequence[Path]) -> APIRouter:
         responses={200: {"content": {"text/markdown": {}}, "description": "Markdown"}},
     )
     async def card(model_id: Identifier, version: Identifier, _caller: Reader) -> Response:
-        """From the model's folder, if this service has it."""
-        try:
-            folder = find(shelves, model_id, version)
-            text = await asyncio.to_thread((folder / CARD).read_text, encoding="utf-8")
-        except (ModelUnusable, OSError, UnicodeDecodeError) as error:
-            raise NotFound(
-                f"this service has no card of {model_id}/{version}", reason="no_such_card"
-            ) from error
+        """From the model's folder, if this service has it and it is the one that the ledger means."""
+        await look()
+        state = registry.models.get(model_id)
+        known = None if state is None else state.versions.get(version)
+        text = await asyncio.to_thread(read_card, shelves, model_id, version, known)
         return Response(text, media_type="text/markdown; charset=utf-8")
 
-    def step_route(path: str, action: Action, summary: str) -> None:
+    def judgement(path: str, action: Action, summary: str) -> None:
         @router.post(f"/{{model_id}}/versions/{{version}}/{path}", summary=summary, name=path)
-        async def take(model_id: Identifier, version: Identifier, asked: Note, caller: Governor) -> StepTaken:
+        async def judge(
+            model_id: Identifier, version: Identifier, asked: Reason, caller: Governor
+        ) -> StepTaken:
             return _taken(await registry.act(model_id, version, action, caller.name, asked.note))
 
-    step_route("approve", "approved", "Approve a version; not by its trainer, with a note")
-    step_route("refuse", "refused", "Refuse a version, with a note; approvals before it no longer count")
-    step_route("promote", "promoted", "Make a version champion, if every rule passes")
-    step_route("retire", "retired", "Retire a version for good; not the champion")
+    judgement("approve", "approved", "Approve a version; not by its trainer, with a note")
+    judgement("refuse", "refused", "Refuse a version, with a note; approvals before it no longer count")
+
+    @router.post("/{model_id}/versions/{version}/promote", summary="Make a version champion")
+    async def promote(
+        model_id: Identifier, version: Identifier, caller: Governor, asked: PromotionAsked | None = None
+    ) -> StepTaken:
+        """If every rule passes."""
+        body = asked or PromotionAsked()
+        receipt = await registry.act(
+            model_id,
+            version,
+            "promoted",
+            caller.name,
+            body.note,
+            expected_champion=body.expected_champion,
+        )
+        return _taken(receipt)
+
+    @router.post("/{model_id}/versions/{version}/retire", summary="Retire a version for good")
+    async def retire(
+        model_id: Identifier, version: Identifier, caller: Governor, asked: Note | None = None
+    ) -> StepTaken:
+        """Not the champion."""
+        return _taken(await registry.act(model_id, version, "retired", caller.name, (asked or Note()).note))
 
     @router.post("/{model_id}/versions/{version}/shadow", summary="Make a version challenger")
     async def shadow(
@@ -253,9 +295,20 @@ def model_routes(registry: Registry, shelves: Sequence[Path]) -> APIRouter:
         return _taken(receipt)
 
     @router.post("/{model_id}/rollback", summary="Go back to a former champion")
-    async def rollback(model_id: Identifier, asked: RollbackAsked, caller: Governor) -> StepTaken:
+    async def rollback(
+        model_id: Identifier, caller: Governor, asked: RollbackAsked | None = None
+    ) -> StepTaken:
         """Takes effect everywhere with the next look at the ledger."""
-        return _taken(await registry.act(model_id, asked.to, "rolled_back", caller.name, asked.note))
+        body = asked or RollbackAsked()
+        receipt = await registry.act(
+            model_id,
+            body.to,
+            "rolled_back",
+            caller.name,
+            body.note,
+            expected_champion=body.expected_champion,
+        )
+        return _taken(receipt)
 
     return router
 

@@ -218,14 +218,14 @@ def history(model: Model, *, url: Url = None, name: As = None, json: Json = Fals
     if json:
         print_json(found)
         return
-    table = Table("row", "time", "step", "version", "by", "row hash", "", box=None, pad_edge=False)
+    table = Table("row", "time", "step", "version", "by", "row hash", "note", box=None, pad_edge=False)
     for step in found["steps"]:
         ignored = step["ignored"]
         remark = step["attributes"].get("model.note", "")
         table.add_row(
             str(step["position"]["seq"]),
             step["at"][:19].replace("T", " "),
-            *(escape(step[column]) for column in ("action", "version", "actor")),
+            *map(escape, (_action(step), step["version"], step["actor"])),
             step["position"]["row_hash"][:16],
             escape(str(remark)) if ignored is None else f"[red]no effect:[/] {escape(ignored['sentence'])}",
         )
@@ -280,6 +280,16 @@ def _challenger(model: dict[str, Any]) -> str:
         return "none"
     part = f"{challenger['share']:.0%}" if challenger["share"] else "in shadow"
     return f"{challenger['version']} ({part})"
+
+
+def _action(step: dict[str, Any]) -> str:
+    """What was done, with what makes the difference."""
+    share = step["attributes"].get("model.share")
+    if step["action"] == "shadowed" and isinstance(share, int | float) and share:
+        return f"shadowed ({100 * share:.3g} %)"
+    if step["action"] == "rolled_back":
+        return f"rolled back to {step['version']}"
+    return str(step["action"])
 
 
 def _troubles(models: Iterable[dict[str, Any]]) -> None:

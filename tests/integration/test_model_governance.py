@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import psycopg
 import pytest
 
 from inference.errors import NotFound, Unavailable
 from inference.governance.errors import HistoryRewritten, StepRefused
+from inference.governance.events import registration
 from inference.governance.registry import Registry
-from inference.manifest import MANIFEST, manifest_bytes
+from inference.governance.state import Action
+from inference.manifest import MANIFEST, manifest_bytes, read_manifest
+from inference.otlp import SERVICE, log_request
 from ledger.streams import STREAMS
 from outbox.sender import Answer, Later, RawSender, Signal
 from store.errors import StoreUnavailable
@@ -272,6 +276,55 @@ def test_a_chain_that_was_rewritten_is_not_followed_by_who_has_seen_another(
             await registry.act(MODEL, "v1", "refused", "approver", "no")
 
     on_registry(database, running.grpc_port, tmp_path / "kept.json", work)
+
+
+VOUCHING: Final[tuple[Action, ...]] = ("shadowed", "approved", "promoted")
+FORGED: Final[tuple[dict[str, Any], ...]] = (
+    {},
+    {"metrics": {"accuracy": 0.99, "ece": 0.02}},
+    {"promotion": {"minimum": {"accuracy": 0.1}}},
+    {"card_digest": "1" * 64},
+    {"data_digest": "2" * 64},
+    {"trained_by": "somebody"},
+)
+
+
+@pytest.mark.parametrize("forged", FORGED, ids=lambda forged: ", ".join(forged) or "as it is")
+def test_nobody_vouches_for_a_version_whose_rows_say_otherwise_than_its_folder(
+    database: Database,
+    running: CollectorProcess,
+    folder: Callable[..., Path],
+    tmp_path: Path,
+    forged: dict[str, Any],
+) -> None:
+    """The rows have the digest of the real folder, and figures that it never had."""
+    made = folder("v1")
+    digest = read_manifest(made)[1]
+
+    rows = log_request(
+        SERVICE, "model.lifecycle", time.time_ns(), *registration(manifest("v1", **forged), digest)
+    )
+
+    async def believes(registry: Registry) -> None:
+        await registry._sender.attempt("logs", rows)
+        if forged:
+            await registry.act(MODEL, "v1", "approved", "approver", "figures believed")
+
+    async def compares(registry: Registry) -> None:
+        registry._shelves = (tmp_path,)
+        if not forged:
+            await registry.act(MODEL, "v1", "shadowed", "operator")
+            await registry.act(MODEL, "v1", "approved", "approver", "figures seen")
+            await registry.act(MODEL, "v1", "promoted", "operator")
+            return
+        for action in VOUCHING:
+            with pytest.raises(StepRefused, match="its folder has another") as refused:
+                await registry.act(MODEL, "v1", action, "approver", "figures seen")
+            assert refused.value.reason == "manifest_differs"
+        await registry.act(MODEL, "v1", "refused", "approver", "forged")
+
+    on_registry(database, running.grpc_port, tmp_path / "kept.json", believes)
+    on_registry(database, running.grpc_port, tmp_path / "kept.json", compares)
 
 
 def test_a_poll_reads_only_the_chains_whose_head_moved(

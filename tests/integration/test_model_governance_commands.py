@@ -18,7 +18,7 @@ import pytest
 from inference.access import Principals
 from inference.app import create_app
 from inference.governance.registry import Registry
-from inference.manifest import CARD
+from inference.manifest import CARD, MANIFEST, manifest_bytes, sha256_hex
 from inference.metrics import InferenceMetrics
 from inference.reviews.queue import ReviewQueue
 from inference.routes.models import model_routes
@@ -35,7 +35,7 @@ from tally.principals import ensure_principals, token
 from tally.testing import Database
 from tests.check_ledger import check_ledger
 from tests.conftest import StartCollector
-from tests.integration.model_folders import MODEL, make_folder
+from tests.integration.model_folders import MODEL, make_folder, manifest
 from tests.integration.review_rows import Outbox, prediction, write
 
 Tally = Callable[..., Any]
@@ -120,12 +120,19 @@ def tally(capsys: pytest.CaptureFixture[str]) -> Tally:
 def test_the_commands_take_a_model_through_its_life(
     service: Service, tally: Tally, database: Database
 ) -> None:
-    folders = [make_folder(service.shelf, version) for version in ("v1", "v2")]
+    card = sha256_hex(CARD_TEXT.encode())
+    folders = [
+        make_folder(service.shelf, version, **({"card_digest": card} if version == "v1" else {}))
+        for version in ("v1", "v2")
+    ]
     (folders[0] / CARD).write_text(CARD_TEXT)
     for folder in folders:
         assert "is on record\n" in tally("models", "register", str(folder))
     assert tally("models", "register", str(folders[0]), "--json")["position"] is None
     refusal = tally("models", "promote", MODEL, "v1", code=1)
+    assert "can't promote v1: it does not pass approval_present" in refusal
+    nowhere = tally("models", "rollback", MODEL, code=2)
+    assert f"can't roll back {MODEL}: there is no former champion fit to serve" in nowhere
     assert "✗ approval_present: none; expected: an approval by somebody other than trainer" in refusal
     assert "✓ minimum_metrics: accuracy 0.95" in refusal
     for version in ("v1", "v2"):
@@ -135,6 +142,10 @@ def test_the_commands_take_a_model_through_its_life(
     assert taken["position"]["seq"] == 9
     assert taken["state"]["champion"] == "v1"
     assert "challenger v2 (25%)" in tally("models", "shadow", MODEL, "v2", "--share", "0.25")
+    told = tally("models", "history", MODEL)
+    assert "note" in told.splitlines()[0]
+    assert "shadowed (25 %)" in told
+    assert "rolled back to v1" in told
     tally("models", "refuse", MODEL, "v2", "--note", "it drifts")
     tally("models", "retire", MODEL, "v2")
     told = tally("models", "show", MODEL)
@@ -153,6 +164,58 @@ def test_the_commands_take_a_model_through_its_life(
     words = history["verify"].split()[1:]
     assert tally(*words, "--url", database.audit_url, "--json")["ok"] is True
     assert check_ledger(database.audit_url).ok
+
+
+def post(service: Service, name: str, path: str, **body: Any) -> tuple[int, Any]:
+    """Status and answer; without any body if none is named."""
+    secret = token(service.shelf.parent / "secrets", name)
+    content = json.dumps(body) if body else None
+    headers = {"Authorization": f"Bearer {secret}"} | ({"Content-Type": "application/json"} if body else {})
+    url = f"http://127.0.0.1:{service.port}/models/{MODEL}/{path}"
+    answer = httpx.post(url, content=content, headers=headers, trust_env=False)
+    return answer.status_code, answer.json()
+
+
+def test_a_promotion_may_say_over_whom_and_needs_no_body(service: Service, tally: Tally) -> None:
+    for version in ("v1", "v2"):
+        tally("models", "register", str(make_folder(service.shelf, version)))
+        for note in ("", "  \n", "a\x00b"):
+            for path in ("approve", "refuse"):
+                assert post(service, "approver", f"versions/{version}/{path}", note=note)[0] == 422
+        assert post(service, "approver", f"versions/{version}/approve")[0] == 422
+        assert post(service, "approver", f"versions/{version}/approve", note="seen\nall")[0] == 200
+    status, answer = post(service, "operator", "versions/v1/promote", expected_champion="v2")
+    assert (status, answer["error"]["reason"]) == (409, "champion_unchanged")
+    assert answer["error"]["message"] == "can't promote v1: v2 is expected to serve, but no version does"
+    assert post(service, "operator", "versions/v1/promote")[0] == 200
+    assert post(service, "operator", "versions/v2/promote", expected_champion="v1")[0] == 200
+    status, answer = post(service, "operator", "rollback", expected_champion="v1")
+    assert (status, answer["error"]["reason"]) == (409, "champion_unchanged")
+    assert (
+        answer["error"]["message"] == f"can't roll back {MODEL} to v1: v1 is expected to serve, but v2 does"
+    )
+    assert post(service, "operator", "rollback", expected_champion="v2")[1]["state"]["champion"] == "v1"
+    assert post(service, "operator", "versions/v2/retire")[0] == 200
+
+
+@pytest.mark.parametrize("damaged", [None, CARD, MANIFEST])
+def test_a_card_is_shown_only_if_the_ledger_vouches_for_it(
+    service: Service, tally: Tally, damaged: str | None
+) -> None:
+    folder = make_folder(service.shelf, "v1", card_digest=sha256_hex(CARD_TEXT.encode()))
+    (folder / CARD).write_text(CARD_TEXT)
+    tally("models", "register", str(folder))
+    if damaged is None:
+        assert tally("models", "card", MODEL, "v1").startswith(CARD_TEXT)
+        return
+    (folder / CARD).write_text("# Accuracy 1.0, see nothing here")
+    if damaged == MANIFEST:
+        forged = manifest("v1", card_digest=sha256_hex((folder / CARD).read_bytes()))
+        (folder / MANIFEST).write_bytes(manifest_bytes(forged))
+    headers = {"Authorization": f"Bearer {token(service.shelf.parent / 'secrets', 'approver')}"}
+    url = f"http://127.0.0.1:{service.port}/models/{MODEL}/versions/v1/card"
+    answer = httpx.get(url, headers=headers, trust_env=False)
+    assert (answer.status_code, answer.json()["error"]["reason"]) == (409, "card_differs")
 
 
 def test_who_has_not_the_role_is_told_so(service: Service, tally: Tally) -> None:
