@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import os
 import shlex
+from decimal import ROUND_FLOOR, Decimal
 from enum import StrEnum
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -160,7 +160,7 @@ def _item(item: dict[str, Any]) -> tuple[str, ...]:
 
 def _sure(confidence: float) -> str:
     """Two decimals, not rounded up: 0.999 is not certainty."""
-    return f"{math.floor(round(confidence * 100, 6)) / 100:.2f}"
+    return str(Decimal(str(confidence)).quantize(Decimal("0.01"), ROUND_FLOOR))
 
 
 def _moment(text: str) -> str:
@@ -170,8 +170,10 @@ def _moment(text: str) -> str:
 
 def _print(console: Console, table: Table) -> None:
     """As wide as it is: a name or a token that is broken in two can't be copied."""
-    wide = console.measure(table, options=console.options.update(width=1_000)).maximum
-    console.print(table, width=max(console.width, wide), crop=False, soft_wrap=True)
+    console.width = max(
+        console.width, console.measure(table, options=console.options.update(width=1_000)).maximum
+    )
+    console.print(table)
 
 
 def _caller(url: str | None, name: str | None) -> tuple[str, ...]:
