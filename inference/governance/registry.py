@@ -124,6 +124,7 @@ class Registry:
                 self._models[model_id] = chain
         self._only_kept = set(self._models)
         self._overruled: set[str] = set()
+        self._unkept = False
 
     @property
     def models(self) -> Mapping[str, ModelState]:
@@ -174,11 +175,12 @@ class Registry:
             for model_id in sorted(heads.keys() | self._models.keys()):
                 if _NAME.fullmatch(model_id) and await self._follow(model_id, heads.get(model_id)):
                     changed.add(model_id)
+                    self._unkept = True
             self._fresh_at = datetime.fromtimestamp(self._clock() / 1e9, UTC)
-            if changed:
-                await asyncio.to_thread(
-                    keep_rows, self._kept, {name: list(chain.rows) for name, chain in self._models.items()}
-                )
+            if self._unkept:
+                rows = {name: list(chain.rows) for name, chain in self._models.items()}
+                await asyncio.to_thread(keep_rows, self._kept, rows)
+                self._unkept = False
             return changed
 
     async def act(

@@ -224,3 +224,31 @@ def test_a_chain_in_trouble_is_told_to_prometheus(
         assert told == [0, 1]
 
     on_registry(database.inference_url, tmp_path / "kept.json", work)
+
+
+def test_what_was_read_before_the_database_went_away_is_kept_once_it_is_back(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chains(database, "a", "b")
+    kept = tmp_path / "kept.json"
+
+    async def work(registry: Registry, store: GovernanceStore) -> None:
+        original = store.rows
+
+        async def rows(model_id: str, after: int) -> list[bytes]:
+            if model_id == "b":
+                raise StoreUnavailable("gone")
+            return await original(model_id, after)
+
+        monkeypatch.setattr(store, "rows", rows)
+        with pytest.raises(StoreUnavailable):
+            await registry.refresh()
+        assert registry.models["a"].seq == 3
+        monkeypatch.setattr(store, "rows", original)
+        assert await registry.refresh() == {"b"}
+        assert {name: len(found) for name, found in json.loads(kept.read_text())["chains"].items()} == {
+            "a": 3,
+            "b": 3,
+        }
+
+    on_registry(database.inference_url, kept, work)
