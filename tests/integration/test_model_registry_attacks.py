@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, cast
 
@@ -14,6 +15,7 @@ import pytest
 from inference.errors import Unavailable
 from inference.follower import Follower
 from inference.governance.errors import HistoryRewritten
+from inference.governance.folders import differences
 from inference.governance.registry import Registry
 from inference.manifest import read_manifest
 from inference.metrics import InferenceMetrics
@@ -29,8 +31,10 @@ from store.sessions import Sessions
 from tally.testing import Database
 from tests.conftest import StartCollector
 from tests.inference_models import READINGS, promote, write_readings_model
+from tests.inference_models import on_registry as with_sender
 from tests.ledger_writer import LedgerWriter, sample
 
+PACKAGED: Final = Path(__file__).parents[2] / "inference" / "models"
 SQL: Final = "SELECT secret FROM somewhere"
 Work = Callable[[Registry, GovernanceStore], Awaitable[None]]
 
@@ -252,3 +256,23 @@ def test_what_was_read_before_the_database_went_away_is_kept_once_it_is_back(
         }
 
     on_registry(database.inference_url, kept, work)
+
+
+def test_the_figures_of_every_packaged_model_come_back_from_the_ledger_as_its_folder_has_them(
+    database: Database, collector: StartCollector
+) -> None:
+    packaged = sorted(path.parent for path in PACKAGED.glob("*/*/manifest.json"))
+    assert packaged
+
+    async def work(registry: Registry) -> None:
+        for folder in packaged:
+            receipt = await registry.register(folder)
+            assert receipt is not None
+            manifest, digest = read_manifest(folder)
+            trained = (await registry.history(manifest.model_id))[0].step
+            assert trained.digest == digest
+            assert differences([PACKAGED], manifest.model_id, trained) == []
+            liar = replace(trained, attributes={**trained.attributes, "model.metrics": {"accuracy": 1.0}})
+            assert differences([PACKAGED], manifest.model_id, liar) == ["metrics"]
+
+    with_sender(database.inference_url, collector(database).grpc_endpoint, work)
