@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, Literal
 
@@ -50,6 +50,8 @@ class Recorded:
     """The principal who asked."""
     image_url: str | None = None
     """Where the photo was, without what may be secret: query and fragment."""
+    readings: Mapping[str, float | str] = field(default_factory=dict)
+    """What was read beside a photo."""
 
 
 def new_prediction_id() -> str:
@@ -93,6 +95,7 @@ def _record(item: Recorded) -> LogRecord:
         "prediction.statistics": item.statistics or None,
         "prediction.caller": item.caller,
         "prediction.image_url": item.image_url,
+        "prediction.readings": item.readings or None,
     }
     if answer.value is not None:
         varying |= {"prediction.value": answer.value, "prediction.unit": manifest.unit}

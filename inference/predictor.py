@@ -10,9 +10,10 @@ lives; if it died between, it is a second prediction of the same deposit, which 
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from typing import Final
@@ -45,6 +46,7 @@ _HELD_A_THREAD: Final = 4
 _TOGETHER: Final = 8
 """Files of one batch that a thread decodes and answers together."""
 _FILES: Final = "file://"
+_LARGEST: Final = 2**53
 _WAIT_S: Final = 5.0
 """How long a photo from the network waits for others of its host."""
 
@@ -133,6 +135,8 @@ class Predictor:
         if (item.image_url is not None) != isinstance(model.manifest.input, PhotoInput):
             wanted = "readings" if model.encoder is not None else "an image_url"
             raise BadInput(f"the model {item.model_id} takes {wanted}", reason="wrong_input")
+        if item.image_url is not None:
+            _check_beside(item.readings or {})
         return Task(item, seat, model, prediction_id)
 
     async def _answered(
@@ -331,6 +335,15 @@ class Predictor:
 
 _Outcome = Done | Prediction | InferenceError
 """A fresh answer, the answer that a repeated request was given before, or why there is none."""
+
+
+def _check_beside(readings: Mapping[str, object]) -> None:
+    """Readings beside a photo are only kept: they must be what the ledger can hold."""
+    for name, value in readings.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise BadInput(f"{name}: expected a finite number, got {value}", reason="not_finite")
+        if isinstance(value, int) and abs(value) > _LARGEST:
+            raise BadInput(f"{name}: expected at most 2^53, got a larger integer", reason="out_of_bounds")
 
 
 def _unrecorded() -> Unavailable:

@@ -114,7 +114,7 @@ async def serve(settings: InferenceSettings) -> int:
                 predict_routes(settings, predictor),
                 model_routes(registry, settings.shelves),
                 review_routes(reviews),
-                operation_routes(desk, readiness, metrics, follower.once),
+                operation_routes(desk, readiness, metrics, monitor, follower.once),
             ),
             principals,
             metrics,

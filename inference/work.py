@@ -111,5 +111,15 @@ def recorded(
         statistics=done.statistics,
         champion_label=done.answer.label if role == "shadow" else None,
         caller=item.caller,
+        readings=_beside(item),
         image_url=None if item.image_url is None else re.split(r"[?#]", item.image_url, maxsplit=1)[0],
     )
+
+
+def _beside(item: Item) -> dict[str, float | str]:
+    """The readings that came with a photo; of readings alone, all that is a number is in the statistics."""
+    if item.image_url is None:
+        return {}
+    return {
+        name: value for name, value in (item.readings or {}).items() if isinstance(value, int | float | str)
+    }

@@ -33,7 +33,8 @@ MOST_READINGS: Final = 256
 """No model here takes as many; a body of hundreds of thousands would keep the event loop busy for seconds."""
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]+$")]
-Reading = StrictFloat | StrictInt | StrictStr | None
+Word = Annotated[StrictStr, StringConstraints(max_length=256)]
+Reading = StrictFloat | StrictInt | Word | None
 """A truth value is no number."""
 
 _READ: Final[dict[str, Any]] = {
@@ -76,7 +77,7 @@ MANY_ITEMS: Final[dict[str, Example]] = {
 
 
 class Asked(BaseModel):
-    """One item to classify: give ``image_url`` or ``readings``."""
+    """One item to classify: a photo or readings; of both the photo is classified, the readings are kept."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra={"examples": [_READ]})
 
@@ -125,8 +126,6 @@ class Asked(BaseModel):
     def _one_kind_of_input(self) -> Self:
         if self.image_url is None and self.readings is None:
             raise ValueError("give image_url or readings")
-        if self.image_url is not None and self.readings is not None:
-            raise ValueError("give image_url or readings, not both: each model answers one kind of input")
         return self
 
     def item(self, photo_model: str, readings_model: str, caller: str) -> Item:

@@ -12,6 +12,8 @@ from pydantic import BaseModel, Field
 from inference.access import Principal, require
 from inference.manifest import Identifier, PhotoInput, ReadingsInput
 from inference.metrics import InferenceMetrics
+from inference.monitoring.health import ModelHealth
+from inference.monitoring.monitor import Monitor
 from inference.routes.bodies import Failed
 from inference.serving.desk import Desk, Seat
 from inference.serving.model import LoadedModel
@@ -63,9 +65,13 @@ class Serving(BaseModel):
 
 
 def operation_routes(
-    desk: Desk, readiness: Readiness, metrics: InferenceMetrics, reload: Callable[[], Awaitable[None]]
+    desk: Desk,
+    readiness: Readiness,
+    metrics: InferenceMetrics,
+    monitor: Monitor,
+    reload: Callable[[], Awaitable[None]],
 ) -> APIRouter:
-    """``/health``, ``/ready``, ``/metrics``, ``/model/info``, ``/reload``."""
+    """``/health``, ``/ready``, ``/metrics``, ``/model/info``, ``/model/health``, ``/reload``."""
     router = APIRouter(tags=["operations"])
 
     @router.get("/health", summary="The process lives", response_class=Response, responses=_HEALTH)
@@ -87,6 +93,14 @@ def operation_routes(
         return Serving(
             seated=[one for seat in seats.values() for one in _seated(seat)], problems=dict(desk.problems)
         )
+
+    @router.get("/model/health", summary="How right and how stable the served versions were for 7 days")
+    async def model_health() -> list[ModelHealth]:
+        """As measured last: accuracy from reviews, confusion, agreement with scale tickets, drift, findings.
+
+        An empty list means that nothing was measured yet, or that nothing is served.
+        """
+        return list(monitor.latest)
 
     @router.post("/reload", summary="Follow the ledger at once", responses=_RELOAD)
     async def reload_now(_caller: Annotated[Principal, Depends(require("govern"))]) -> Serving:

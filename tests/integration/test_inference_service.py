@@ -188,3 +188,32 @@ def test_no_token_is_ever_logged(service: Service) -> None:
     log = service.process.log
     for principal in ("machines", "reviewer", "approver", "operator"):
         assert service.process.token(principal) not in log
+
+
+def test_readings_beside_a_photo_are_kept_and_the_photo_is_classified(service: Service) -> None:
+    readings = {f"reading-{number}": float(number) for number in range(256)}
+    told = service.ask(
+        image_url=service.photo(photo(SHADES["metal"], mark=next(MARKS))),
+        readings=readings,
+        transaction_id="t-both",
+    ).json()
+    assert told["prediction"] == "metal"
+    (row,) = service.arrived("prediction_id", told["prediction_id"])
+    assert row["attributes"]["prediction.readings"] == readings
+
+
+@pytest.mark.parametrize(("value", "reason"), [("1e999", "not_finite"), (10**60, "out_of_bounds")])
+def test_readings_beside_a_photo_must_be_what_the_ledger_can_hold(
+    service: Service, value: object, reason: str
+) -> None:
+    url = service.photo(photo(SHADES["metal"], mark=next(MARKS)))
+    body = f'{{"sensor_id": "rvm-1", "image_url": "{url}", "readings": {{"a": {value}}}}}'
+    told = service.client.post("/predict", content=body, headers={"Content-Type": "application/json"})
+    assert told.status_code == 422
+    assert told.json()["error"]["reason"] == reason
+
+
+def test_the_health_of_models_is_told(service: Service) -> None:
+    told = service.client.get("/model/health")
+    assert told.status_code == 200
+    assert isinstance(told.json(), list)
