@@ -117,7 +117,7 @@ def test_a_host_that_hangs_is_given_up_and_holds_nobody_else(service: Service) -
         ({"readings": dict(METAL), "model": PHOTOS}, "wrong_input"),
         ({"image_url": "file:///x", "model": READINGS}, "wrong_input"),
         ({"readings": dict(METAL), "model": "../../etc"}, "invalid_request"),
-        ({"readings": dict(METAL), "image_url": "file:///x"}, "invalid_request"),
+        ({"readings": dict(METAL), "image_url": "file:///x"}, "path_outside_roots"),
         ({}, "invalid_request"),
         ({"readings": dict(METAL), "observed_at": "2026-03-02T10:30:00"}, "invalid_request"),
         ({"readings": dict(METAL), "observed_at": "1999-12-31T23:59:59Z"}, "invalid_request"),
