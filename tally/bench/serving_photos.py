@@ -28,7 +28,7 @@ from tally.errors import ServiceFailed
 _RATE: Final = 20.0
 """Photos a second that a fleet of a few hundred machines brings at its busiest."""
 _IN_FLIGHT: Final = 8
-_BATCH: Final = 16
+_BATCH: Final = 32
 _BATCHES_IN_FLIGHT: Final = 3
 _MOST_PIXELS: Final = 25_000_000
 _DRAINED_S: Final = 60.0
@@ -50,7 +50,7 @@ async def photo_figures(served: Served, *, rounds: int, seconds: float) -> list[
             await drained(client)
             limits.append(max(bare.per_s(threads, 2.0) for threads in sorted({1, cores})))
             # Long, since the end of a phase, when threads run out of photos, counts too.
-            many = await busily(client, batches, _BATCHES_IN_FLIGHT, 8.0)
+            many = await busily(client, batches, _BATCHES_IN_FLIGHT, 10.0)
             ours.append(many.predictions / many.elapsed_s)
             await drained(client)
             fast, lag = await asyncio.gather(busily(client, requests, _IN_FLIGHT, 3.0), _health(client, 3.0))
