@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
+import psycopg
+
 from inference.reviews.queue import ReviewQueue
 from ledger.canonical import canonical_json
 from ledger.rows import Value
 from ledger.streams import STREAMS
-from store.reviews import ReviewStore
+from store.reviews import Item, ReviewStore
 from store.sessions import Sessions
 from tally.testing import Database
 from tests.ledger_writer import LedgerWriter, sample
@@ -90,3 +92,15 @@ def write(database: Database, stream: str, *rows: dict[str, Value]) -> LedgerWri
     writer = LedgerWriter(database.admin_url)
     writer.append(stream, rows)
     return writer
+
+
+def execute(database: Database, statement: str) -> None:
+    """Run a statement as administrator."""
+    with psycopg.connect(database.admin_url) as connection:
+        connection.execute(statement.encode())
+
+
+async def everything(queue: ReviewQueue) -> list[Item]:
+    """What is open, once the queue has taken notice of the ledger."""
+    await queue.project()
+    return await queue.open_items(10_000)
