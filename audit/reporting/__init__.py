@@ -1,0 +1,1 @@
+"""The reconciliation report: one model, and what makes files of it."""
