@@ -1,0 +1,1 @@
+"""From masses to what is disclosed: exact quantities, locked factor sets, disclosures, restatements."""
