@@ -16,7 +16,7 @@ A short ton is 2,000 pounds of 0.45359237 kg (international yard and pound agree
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Context, Decimal, DivisionByZero, Inexact, InvalidOperation, Overflow
 from fractions import Fraction
 from typing import Final, Literal, TypeVar
@@ -229,24 +229,24 @@ class EmissionFactor:
 
 @dataclass(frozen=True, slots=True)
 class AvoidedFactor:
-    """What treating a tonne one way avoids against another way: ``baseline - treatment``."""
+    """What treating a tonne one way avoids against another way: ``baseline - treatment``.
+
+    ``ug_per_tonne`` is what is used: micrograms of CO2e per tonne, half to even.
+    """
 
     baseline: EmissionFactor
     treatment: EmissionFactor
+    ug_per_tonne: int = field(init=False)
 
     def __post_init__(self) -> None:
         _same(EmissionFactor, self.baseline)
         _same(EmissionFactor, self.treatment)
+        object.__setattr__(self, "ug_per_tonne", round(self.exact_kg_per_tonne * 10**MAX_DECIMALS))
 
     @property
     def exact_kg_per_tonne(self) -> Fraction:
         """Before the one rounding."""
         return self.baseline.kg_per_tonne - self.treatment.kg_per_tonne
-
-    @property
-    def ug_per_tonne(self) -> int:
-        """Micrograms of CO2e per tonne, half to even: what is used."""
-        return round(self.exact_kg_per_tonne * 10**MAX_DECIMALS)
 
     @property
     def kg_per_tonne(self) -> Decimal:
