@@ -78,11 +78,18 @@ def _whole(value: object, what: str, unit: str, bound: int) -> None:
         raise OutOfRange(f"{what}: expected at most {bound} {unit} either way, got {got}")
 
 
-def _decimal(value: object, what: str) -> None:
+def finite(value: object, what: str) -> Decimal:
+    """``value``, if it is a Decimal and a number; ``what`` it is, for the message.
+
+    Raises:
+        NotAQuantity: no Decimal.
+        OutOfRange: not a number, or infinite.
+    """
     if type(value) is not Decimal:
         raise NotAQuantity(f"{what}: expected a Decimal, got {type(value).__name__} {value!r:.40}")
     if not value.is_finite():
         raise OutOfRange(f"{what}: expected a number, got {value}")
+    return value
 
 
 def _known(unit: object, units: Iterable[str], what: str) -> None:
@@ -117,7 +124,7 @@ class Mass:
             NotAQuantity: no Decimal, or not a unit of mass.
             OutOfRange: not a whole number of milligrams, or too many.
         """
-        _decimal(value, "mass")
+        finite(value, "mass")
         _known(unit, _MG, "mass")
         if abs(value.adjusted()) > 30:
             raise OutOfRange(
@@ -198,7 +205,7 @@ class EmissionFactor:
     unit: FactorUnit
 
     def __post_init__(self) -> None:
-        _decimal(self.value, "emission factor")
+        finite(self.value, "emission factor")
         _known(self.unit, _KG_PER_TONNE, "emission factor")
         _, digits, exponent = self.value.as_tuple()
         if (
