@@ -1,9 +1,9 @@
 """The tables of ESRS E5-5 and GRI 306 that masses by material can fill, and what they can't.
 
 Tally knows what machines took in for recycling.  It does not know what became of it: what the plant
-rejected, what was burnt or landfilled, where.  Such a datapoint has no value, and its note says why; no value
-is derived from the absence of evidence.  What is stated is stated within a boundary, which says whose waste it
-is: what a consumer brings back is not by itself the operator's own waste.
+rejected, what was burnt or landfilled, where.  Such a datapoint has no value, and its note says why; no
+value is derived from the absence of evidence.  What is stated is stated within a boundary, which says whose
+waste it is: what a consumer brings back is not by itself the operator's own waste.
 
 Avoided emissions are a figure of their own, apart from scopes 1 to 3 (GHG Protocol, Scope 3 standard, 9.5);
 nothing here adds or subtracts them.
