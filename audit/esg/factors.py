@@ -277,10 +277,10 @@ class AvoidedFactors:
             others = f"it has one for {', '.join(having)}" if having else "no material has one there"
             if not having and any(r.treatment in TRANSPORT_ONLY for r in self.table.rows):
                 others += ", and what it has instead counts transport to the facility alone"
-            raise NoFactor(f"material {material!r} has no {treatment} factor in set {label}; {others}")
+            raise NoFactor(f"material {material!r:.80} has no {treatment} factor in set {label}; {others}")
         if row.verified == "transcribed" and not self.allow_transcribed:
             raise NoFactor(
-                f"the {treatment} factor of {material!r} in set {label} was only transcribed ({row.source}); "
+                f"the {treatment} factor of {material!r:.80} in set {label} was only transcribed ({row.source}); "
                 "compare it with its source, or allow transcribed factors, which are then marked"
             )
         return row
