@@ -280,8 +280,8 @@ class AvoidedFactors:
             raise NoFactor(f"material {material!r:.80} has no {treatment} factor in set {label}; {others}")
         if row.verified == "transcribed" and not self.allow_transcribed:
             raise NoFactor(
-                f"the {treatment} factor of {material!r:.80} in set {label} was only transcribed ({row.source}); "
-                "compare it with its source, or allow transcribed factors, which are then marked"
+                f"the {treatment} factor of {material!r:.80} in set {label} was only transcribed "
+                f"({row.source}); compare it with its source, or allow transcribed factors, which are then marked"
             )
         return row
 
