@@ -281,7 +281,7 @@ class AvoidedFactors:
         if row.verified == "transcribed" and not self.allow_transcribed:
             raise NoFactor(
                 f"the {treatment} factor of {material!r:.80} in set {label} was only transcribed "
-                f"({row.source}); compare it with its source, or allow transcribed factors, which are then marked"
+                f"({row.source}); compare it with that, or allow transcribed ones, which are marked then"
             )
         return row
 
