@@ -7,7 +7,7 @@ from collections.abc import Callable
 from io import StringIO
 from typing import Final
 
-from audit.sampling.errors import SheetUnreadable
+from audit.sampling.errors import SheetError, SheetUnreadable
 from audit.sampling.plan import Sample
 from audit.sampling.sheet import FilledSheet, Grid, grid_of, parse
 from audit.sampling.spreadsheet import read_xlsx, write_xlsx
@@ -17,17 +17,25 @@ LARGEST: Final = 64 << 20
 _ZIP: Final = b"PK\x03\x04"
 
 
+def check_suffix(suffix: str) -> None:
+    """Whether sheets are written in that kind of file.
+
+    Raises:
+        SheetError: they are not.
+    """
+    if suffix.lower() not in _WRITERS:
+        got = f"a {suffix} file" if suffix else "a name that ends in neither"
+        raise SheetError(f"a sheet is a .csv or an .xlsx file, got {got}")
+
+
 def render(sample: Sample, suffix: str) -> bytes:
     """The sheet as a file; ``suffix`` is .csv or .xlsx.
 
     Raises:
-        SheetError: a text of the sample can't be written.
-        SheetUnreadable: another suffix.
+        SheetError: a text of the sample can't be written, or the suffix is another.
     """
-    writers: dict[str, Callable[[Grid], bytes]] = {".csv": _write_csv, ".xlsx": write_xlsx}
-    if suffix.lower() not in writers:
-        raise SheetUnreadable(f"a sheet is a .csv or an .xlsx file, got {suffix or 'a name without either'}")
-    return writers[suffix.lower()](grid_of(sample))
+    check_suffix(suffix)
+    return _WRITERS[suffix.lower()](grid_of(sample))
 
 
 def load(data: bytes) -> FilledSheet:
@@ -45,6 +53,9 @@ def _write_csv(grid: Grid) -> bytes:
     file = StringIO(newline="")
     csv.writer(file, lineterminator="\r\n").writerows(grid)
     return file.getvalue().encode()
+
+
+_WRITERS: Final[dict[str, Callable[[Grid], bytes]]] = {".csv": _write_csv, ".xlsx": write_xlsx}
 
 
 def _read_csv(data: bytes) -> Grid:

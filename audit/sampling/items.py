@@ -87,6 +87,7 @@ class Population(Protocol):
         self,
         since: datetime | None,
         until: datetime | None,
+        *,
         site: str | None,
         machine: str | None,
         material: str | None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
@@ -161,17 +161,24 @@ def draw(plan: Plan, items: Iterable[Item]) -> Sample:
     Raises:
         BadPlan, BadPopulation: as for ``extent_of``, or the items are not in order, or changed meanwhile.
     """
-    population = list(items) if iter(items) is items else items
+    population = list(items) if isinstance(items, Iterator) else items
     counted = totals(population)
     extent = extent_of(plan, counted)
     seed = seed_bytes(plan.seed)
+    again = _unchanged(population, counted)
     if plan.method is Method.ATTRIBUTE:
-        taken = attribute_selection(population, seed, extent.size)
-        expected = len(taken) == extent.size
+        taken = attribute_selection(again, seed, extent.size)
     else:
-        taken = list(monetary_selection(population, seed, extent.interval_mg))
-        points = counted.positive_mg - extent.start_mg
-        expected = bool(taken) == (points >= 0)
-    if not expected:
-        raise BadPopulation("the items changed while they were read; draw again")
+        taken = list(monetary_selection(again, seed, extent.interval_mg))
     return Sample(plan, counted, extent, tuple(taken))
+
+
+def _unchanged(items: Iterable[Item], before: Totals) -> Iterator[Item]:
+    """The items once more, as many and as heavy as before."""
+    count = book = 0
+    for item in items:
+        count += 1
+        book += item.book_mg
+        yield item
+    if (count, book) != (before.items, before.book_mg):
+        raise BadPopulation("the items changed while they were read; draw again")
