@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from audit.sampling.items import Population
     from audit.sampling.plan import Sample
 
-app = typer.Typer(help="Audit samples: draw a sheet, evaluate it filled in.", invoke_without_command=True)
+app = typer.Typer(invoke_without_command=True)
 
 
 @app.callback()
