@@ -15,7 +15,7 @@ from typing import Final
 from urllib.parse import quote
 
 from jinja2 import Environment, StrictUndefined, Template
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from audit.reporting.blocks import Command, Details, Document, Heading, Table, Text
 from audit.reporting.charts import INKS, Chart, to_svg
@@ -85,8 +85,14 @@ def _template() -> Template:
     )
     environment.filters["svg"] = to_svg
     environment.filters["anchor"] = anchor
+    environment.filters["soft"] = _soft
     environment.filters["kind"] = _kind
     return environment.from_string((_FOLDER / "report.html.j2").read_text(encoding="utf-8"))
+
+
+def _soft(text: str) -> Markup:
+    """The text, escaped, that may be broken after an underscore."""
+    return Markup(str(escape(text)).replace("_", "_<wbr>"))  # noqa: S704 - escaped in the same line
 
 
 def _kind(block: Text | Heading | Command | Table | Chart | Details) -> str:

@@ -218,7 +218,8 @@ def materiality(conclusion: Conclusion) -> Chart:
         y = top + 4 + index * pitch
         end = scale.x(ppm / 10_000)
         bar = Box(scale.left, y, max(end - scale.left, 0.75), 9, ("accent", "paper", "pale")[index], "accent")
-        marks += _hatched(bar, "accent") if index == 1 else [bar]
+        if ppm:
+            marks += _hatched(bar, "accent") if index == 1 else [bar]
         marks += [
             Label(66, y + 7.5, name, "end"),
             Label(end + 5, y + 7.5, percent(ppm), ink="ink", bold=True),

@@ -234,10 +234,12 @@ def _heat(cells: tuple[ClassMaterial, ...]) -> Iterator[Block]:
         )
         for name in names
     )
-    width = 80 / len(materials)
+    width = 85 / len(materials)
     yield Heading("Class by material, number of deposits or predictions")
     yield Table(
-        (Column("Class", 20), *(Column(material_name(one), width, "number") for one in materials)), rows
+        (Column("Class", 15), *(Column(material_name(one), width, "number") for one in materials)),
+        rows,
+        small=True,
     )
     words = "Darker cells have more; matched ones are not shaded."
     if len({one.material for one in cells}) > len(materials):

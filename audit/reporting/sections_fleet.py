@@ -124,9 +124,11 @@ def confusion(report: Report) -> Section:
         )
         for declared in names
     )
-    width = 82 / len(names)
+    width = 86 / len(names)
     table = Table(
-        (Column("Declared", 18), *(Column(material_name(name), width, "number") for name in names)), rows
+        (Column("Declared", 14), *(Column(material_name(name), width, "number") for name in names)),
+        rows,
+        small=True,
     )
     words = (
         "Rows: as the machine declared it. Columns: as it was accepted. Deposits; disagreements are shaded."

@@ -48,7 +48,7 @@ def invariants(report: Report) -> Section:
             Column("Assertion", 14),
             Column("Checked", 10, "number"),
             Column("Exceptions", 11, "number"),
-            Column("Effect", 12, "number", "kg"),
+            Column("Effect", 12, "number", "kg, kg CO2e"),
         ),
         tuple(
             (
@@ -59,7 +59,7 @@ def invariants(report: Report) -> Section:
                 Cell(f"{one.exceptions:,}"),
                 Cell(
                     signed(kg(one.effect.mass.mg)),
-                    sub=f"{signed(co2e_kg(one.effect.co2e.g))} CO2e",
+                    sub=signed(co2e_kg(one.effect.co2e.g)),
                     ref=one.effect.mass.ref,
                 ),
             )
@@ -82,7 +82,7 @@ def _offenders(one: InvariantResult) -> Details:
         (
             foreign(offender.subject, 60),
             foreign(offender.detail, 160),
-            Cell(signed(grams(offender.effect_mg)), sub=f"{signed(co2e_g(offender.effect_co2e_g))} CO2e"),
+            Cell(signed(grams(offender.effect_mg)), sub=signed(co2e_g(offender.effect_co2e_g))),
             positions(offender.positions),
         )
         for offender in one.worst[:10]
@@ -90,7 +90,7 @@ def _offenders(one: InvariantResult) -> Details:
     columns = (
         Column("What", 24),
         Column("Why", 34),
-        Column("Effect", 16, "number", "g"),
+        Column("Effect", 16, "number", "g, g CO2e"),
         Column("Position in the ledger", 26, "code"),
     )
     shown_rows = f"{len(rows)} of {one.exceptions:,}" if one.exceptions > len(rows) else f"{one.exceptions:,}"
