@@ -24,7 +24,6 @@ from audit.reporting.model import Report
 
 FORMATS: Final = ("json", "html", "pdf", "xlsx", "csv")
 SUMS: Final = "SHA256SUMS"
-_AGAIN: Final = "give another folder, or ask for it to be overwritten"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +57,11 @@ def write_report(
     target = Path(os.path.abspath(directory))  # noqa: PTH100 - a link stays a link, and is refused
     files = rendered(report, formats)
     with _refusing(target):
-        _check(target, overwrite=overwrite)
+        replaces = _replaces(target, overwrite=overwrite)
         temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent))
         try:
             sums = _write_all(temporary, files)
-            _put(temporary, target)
+            _put(temporary, target, replaces=replaces)
         except BaseException:
             # A crash before this line leaves the temporary folder beside the target: it is never read.
             shutil.rmtree(temporary, ignore_errors=True)
@@ -98,18 +97,26 @@ def rendered(report: Report, formats: Iterable[str] | None = None) -> dict[str, 
     return files
 
 
-def _check(target: Path, *, overwrite: bool) -> None:
+def _replaces(target: Path, *, overwrite: bool) -> bool:
+    """Whether a report is there that is to be replaced."""
     if not target.parent.is_dir():
         raise FolderRefused(
             f"{target.parent} is no folder, so {target.name} can't be made in it: make it first"
         )
     if target.is_symlink() or (target.exists() and not target.is_dir()):
-        raise FolderRefused(f"{target} is there and is no folder: {_AGAIN.partition(',')[0]}")
+        raise FolderRefused(f"{target} is there and is no folder: give another name")
     if not target.exists() or not any(target.iterdir()):
-        return
+        return False
     if not overwrite:
-        raise FolderRefused(f"{target} is there and is not empty: {_AGAIN}")
-    strange = _strange(target)
+        raise FolderRefused(
+            f"{target} is there and is not empty: give another folder, or ask for it to be overwritten"
+        )
+    _only_a_report(target, target)
+    return True
+
+
+def _only_a_report(folder: Path, target: Path) -> None:
+    strange = _strange(folder)
     if strange is not None:
         raise FolderRefused(
             f"{target} holds {strange!a}, which no report put there, so it stays: give another folder"
@@ -148,10 +155,10 @@ def _write_all(folder: Path, files: Mapping[str, bytes]) -> dict[str, str]:
     return sums
 
 
-def _put(temporary: Path, target: Path) -> None:
+def _put(temporary: Path, target: Path, *, replaces: bool) -> None:
     """Renames the new folder to its place."""
-    if not target.exists() or not any(target.iterdir()):
-        temporary.rename(target)  # atomic; onto an empty folder as well
+    if not replaces:
+        temporary.rename(target)  # atomic; onto an empty folder as well, and never onto another
         _sync(target.parent)
         return
     aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".old", dir=target.parent))
@@ -159,8 +166,9 @@ def _put(temporary: Path, target: Path) -> None:
     # A crash here leaves no folder at the target, the earlier report in .NAME.*.old and the new one, whole,
     # in .NAME.*.part: writing the report again puts it right.
     try:
+        _only_a_report(aside, target)  # again: what came in since the first look must not be lost
         temporary.rename(target)
-    except OSError:
+    except BaseException:
         aside.rename(target)
         raise
     _sync(target.parent)

@@ -82,7 +82,7 @@ def references(report: Report) -> Section:
     if not rows:
         return Section("references", "References", (Text("No figure has a reference."),))
     words = Text(
-        "What tally explain takes for each figure. Findings carry theirs in the workbook and findings.csv."
+        "What tally explain takes for each figure that isn't zero. Those of findings are in the workbook."
     )
     return Section("references", "References", (words, Table(columns, rows, small=True)))
 
