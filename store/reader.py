@@ -98,7 +98,8 @@ class Period(NamedTuple):
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def translated_reading() -> Iterator[None]:
+    """Translate psycopg's errors."""
     try:
         yield
     except psycopg.errors.InsufficientPrivilege as error:
@@ -125,7 +126,7 @@ class LedgerReader:
 
     def __init__(self, url: str, snapshot: str | None = None) -> None:
         """Open a new snapshot, or the one that another reader exported and still holds."""
-        with _translated():
+        with translated_reading():
             self._connection = psycopg.connect(url, autocommit=True, application_name="tally audit")
             try:
                 self._connection.execute(query("reader_session"))
@@ -213,7 +214,7 @@ class LedgerReader:
         The server sends each row as one message, so that libpq hands them out without a search for where
         the next one starts.  This goes below psycopg's cursor, which costs twice the time a row.
         """
-        with _translated():
+        with translated_reading():
             connection = self._connection.pgconn
             result = connection.exec_(statement.as_bytes(self._connection))
             if result.status != pq.ExecStatus.COPY_OUT:
@@ -251,14 +252,14 @@ class LedgerReader:
     def heads(self, stream: str, first: str = "", last: str | None = None) -> Iterator[StoredHead]:
         """The heads of a stream's chains from ``first`` to ``last`` (None: the end), in order of chain."""
         values = {"stream": stream, "first": first, "last": last or "", "endless": last is None}
-        with _translated(), self._connection.cursor(name="heads", binary=True) as cursor:
+        with translated_reading(), self._connection.cursor(name="heads", binary=True) as cursor:
             cursor.itersize = 5_000
             for chain, seq, row_hash in cursor.execute(query("reader_heads"), values):
                 yield StoredHead(text_of(chain), seq, row_hash)
 
     def foreign_heads(self, streams: Sequence[str]) -> Iterator[tuple[str | None, str | None, int]]:
         """Stream, chain and seq of the heads whose stream is none of ``streams``, or whose chain is NULL."""
-        with _translated(), self._connection.cursor(name="foreign_heads", binary=True) as cursor:
+        with translated_reading(), self._connection.cursor(name="foreign_heads", binary=True) as cursor:
             for stream, chain, seq in cursor.execute(
                 query("reader_foreign_heads"), {"streams": list(streams)}
             ):
@@ -266,20 +267,20 @@ class LedgerReader:
 
     def relations(self, names: Sequence[str]) -> dict[str, Relation]:
         """What the catalogue says of these tables and views; those that are not there are left out."""
-        with _translated(), self._connection.cursor(row_factory=class_row(Relation)) as cursor:
+        with translated_reading(), self._connection.cursor(row_factory=class_row(Relation)) as cursor:
             cursor.execute(query("reader_relations"), {"names": list(names)})
             return {relation.name: relation for relation in cursor}
 
     def odd_chunks(self, tables: Sequence[str]) -> list[tuple[str, str]]:
         """Table and chunk, for the chunks of these tables that are not as the ledger has them."""
-        with _translated():
+        with translated_reading():
             rows = self._connection.execute(query("reader_odd_chunks"), {"tables": list(tables)}).fetchall()
         return [(str(table), str(chunk)) for table, chunk in rows]
 
     def last_seq(self, stream: Stream, chain: str) -> int | None:
         """The highest seq among the rows of a chain, None if it has none."""
         statement = sql.SQL(query("reader_last_seq")).format(**_names(stream))
-        with _translated():
+        with translated_reading():
             row = self._connection.execute(statement, {"of": chain}).fetchone()
         return None if row is None else int(row[0])
 
@@ -296,7 +297,7 @@ class LedgerReader:
             "until": until.isoformat() if until else "infinity",
             "of": chain,
         }
-        with _translated(), self._connection.cursor(name="period", binary=True) as cursor:
+        with translated_reading(), self._connection.cursor(name="period", binary=True) as cursor:
             for name, first_seq, last_seq in cursor.execute(statement, values):
                 yield Period(text_of(name), first_seq, last_seq)
 
@@ -304,7 +305,7 @@ class LedgerReader:
         """The number of rows that lie in the stream's chunks, whatever its indexes say."""
         statement = sql.SQL(query("reader_row_count")).format(**_names(stream))
         settings = ("enable_indexscan", "enable_indexonlyscan", "enable_bitmapscan")
-        with _translated():
+        with translated_reading():
             for setting in settings:
                 self._connection.execute(f"SET LOCAL {setting} = off")
             (count,) = self._one(statement)
@@ -315,22 +316,22 @@ class LedgerReader:
 
     def resources(self) -> Iterator[tuple[bytes | None, bytes | None]]:
         """Digest and content of every description of a sender; NULL is None."""
-        with _translated(), self._connection.cursor(name="resources", binary=True) as cursor:
+        with translated_reading(), self._connection.cursor(name="resources", binary=True) as cursor:
             cursor.itersize = 500
             yield from cursor.execute(query("reader_resources"))
 
     def some_digests(self, most: int) -> set[bytes]:
         """At most so many names of descriptions that are kept."""
-        with _translated(), self._connection.cursor(binary=True) as cursor:
+        with translated_reading(), self._connection.cursor(binary=True) as cursor:
             return {row[0] for row in cursor.execute(query("reader_some_digests"), {"most": most})}
 
     def known_digests(self, digests: Iterable[bytes]) -> set[bytes]:
         """Those of the names whose description is kept."""
-        with _translated(), self._connection.cursor(binary=True) as cursor:
+        with translated_reading(), self._connection.cursor(binary=True) as cursor:
             return {row[0] for row in cursor.execute(query("reader_digests"), {"digests": list(digests)})}
 
     def _one(self, statement: sql.SQL | sql.Composed) -> tuple[object, ...]:
-        with _translated():
+        with translated_reading():
             row = self._connection.execute(statement).fetchone()
         assert row is not None, "the query returns a row"
         return tuple(row)

@@ -1,0 +1,154 @@
+"""A transaction in which published SQL is run over the ledger: one snapshot, nothing of it is ever committed.
+
+What a query gives can be kept as a table for the next one.  Such tables lie in the schema ``audit_scratch``,
+unlogged, and disappear with the transaction.  They are no temporary tables, because parallel workers can't
+read those, and the joins of millions of rows should use every processor.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, Final, Self
+
+import psycopg
+from psycopg import sql
+
+from store.queries import query
+from store.reader import translated_reading
+
+SCRATCH: Final = "audit_scratch"
+EVIDENCE: Final = (
+    "deposits",
+    "predictions",
+    "heartbeats",
+    "temperatures",
+    "tickets",
+    "reviews",
+    "governance",
+    "calibrations",
+    "corrections",
+)
+"""The relations that published SQL starts from."""
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceScope:
+    """Which rows are evidence: event times from ``since`` up to ``until``; of these sites and machines, or all."""
+
+    since: datetime
+    until: datetime
+    sites: tuple[str, ...] = ()
+    machines: tuple[str, ...] = ()
+
+
+class Analysis:
+    """One connection, one snapshot.
+
+    Raises (every method):
+        StoreUnavailable: the database can't be reached, or the connection broke.
+        StoreError: the database refuses: no ledger there, or no right to read it.
+    """
+
+    def __init__(self, url: str, memory_mib: int = 512) -> None:
+        """``memory_mib`` is what sorts and hash joins may take, all processes together, before they use disk."""
+        self._token = secrets.token_hex(4)
+        with translated_reading():
+            self._connection = psycopg.connect(url, autocommit=True, application_name="tally audit")
+            try:
+                self._connection.execute(query("analysis_session"))
+                self._connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+                self._connection.execute(
+                    sql.SQL("SET LOCAL work_mem = {}").format(sql.Literal(f"{max(memory_mib // 4, 1)}MB"))
+                )
+            except BaseException:
+                self._connection.close()
+                raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the connection, and with it everything that was made on it."""
+        self._connection.close()
+
+    def snapshot(self) -> str:
+        """The snapshot's name, for other connections; good as long as this one is open."""
+        (row,) = self.rows("SELECT pg_export_snapshot()")
+        return str(row[0])
+
+    def open_evidence(self, scope: EvidenceScope) -> None:
+        """Make the evidence relations (``EVIDENCE``) of that scope: views under their plain names."""
+        values = {
+            "since": sql.Literal(scope.since.astimezone(UTC).isoformat()),
+            "until": sql.Literal(scope.until.astimezone(UTC).isoformat()),
+            "sites": sql.Literal(list(scope.sites) or None),
+            "machines": sql.Literal(list(scope.machines) or None),
+        }
+        for name in EVIDENCE:
+            text = sql.SQL(query(f"evidence_{name}")).format(**values)
+            self._execute(
+                sql.SQL("CREATE TEMPORARY VIEW {} AS {}").format(sql.Identifier(name), text)
+            )
+
+    def define(self, name: str, text: str) -> None:
+        """Make a view of that name."""
+        self._execute(
+            sql.SQL("CREATE TEMPORARY VIEW {} AS {}").format(sql.Identifier(name), sql.SQL(_plain(text)))
+        )
+
+    def keep(self, name: str, text: str, *, sorting: bool = False) -> None:
+        """Run a query and keep its rows under that name for the next ones.
+
+        ``sorting``: group by sorting, which workers share, not by hashing, which one process does alone: faster
+        where there are nearly as many groups as rows.
+        """
+        table = sql.Identifier(SCRATCH, f"{name}_{self._token}")
+        self._execute(sql.SQL("SET LOCAL enable_hashagg = {}").format(sql.Literal(not sorting)))
+        self._execute(sql.SQL("CREATE UNLOGGED TABLE {} AS {}").format(table, sql.SQL(_plain(text))))
+        self._execute(sql.SQL("ANALYZE {}").format(table))
+        self._execute(
+            sql.SQL("CREATE TEMPORARY VIEW {} AS SELECT * FROM {}").format(sql.Identifier(name), table)
+        )
+
+    def rows(self, text: str) -> list[tuple[Any, ...]]:
+        """All rows of a query."""
+        with translated_reading():
+            return self._connection.execute(sql.SQL(_plain(text))).fetchall()
+
+    def stream(self, text: str) -> Iterator[tuple[Any, ...]]:
+        """The rows of a query, some thousands at a time."""
+        with translated_reading(), self._connection.cursor(name=f"s{secrets.token_hex(4)}") as cursor:
+            cursor.itersize = 10_000
+            yield from cursor.execute(sql.SQL(_plain(text)))
+
+    def known_sites(self) -> list[str]:
+        """Every site that a deposit names."""
+        return [str(row[0]) for row in self.rows(query("analysis_sites"))]
+
+    def known_machines(self, names: Sequence[str]) -> set[str]:
+        """Those of ``names`` that have any chain."""
+        with translated_reading():
+            found = self._connection.execute(query("analysis_machines"), {"names": list(names)}).fetchall()
+        return {str(row[0]) for row in found}
+
+    def _execute(self, statement: sql.Composable) -> None:
+        with translated_reading():
+            self._connection.execute(statement)
+
+
+def _plain(text: str) -> str:
+    """Published SQL without its comments."""
+    return "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("--"))
+

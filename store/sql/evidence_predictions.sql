@@ -1,0 +1,28 @@
+-- Purpose: the predictions around a period, a row each, as published SQL reads them.
+-- since, until timestamptz: event time; sites, machines text[]: only these, NULL for all
+-- Returns: the columns that docs/reconciliation.md lists; covers: the materials that the predicted class stands
+--          for besides itself, as a JSON list of texts; empty if it stands for itself alone
+SELECT
+    machine_id, seq, encode(row_hash, 'hex') AS row_hash, site_id,
+    event_time,
+    CAST(round(date_part('epoch', event_time) * 1000000) AS bigint) AS event_us,
+    received_at,
+    CASE
+        WHEN CAST(attributes AS text) NOT LIKE '%"observed_time_unix_nano":"%' THEN CAST(0 AS bigint)
+        WHEN translate(attributes -> 'tally.otlp' ->> 'observed_time_unix_nano', '0123456789', '') = ''
+            AND length(attributes -> 'tally.otlp' ->> 'observed_time_unix_nano') BETWEEN 4 AND 19
+        THEN CAST(attributes -> 'tally.otlp' ->> 'observed_time_unix_nano' AS bigint) / 1000
+            - CAST(round(date_part('epoch', event_time) * 1000000) AS bigint)
+        ELSE CAST(0 AS bigint)
+    END AS delay_us,
+    prediction_id, transaction_id, model_id, model_version, model_digest, input_digest, material,
+    confidence, threshold,
+    CASE
+        WHEN CAST(attributes AS text) LIKE '%"prediction.covers":[%'
+        THEN coalesce(CAST(attributes -> 'prediction.covers' AS text), '')
+        ELSE ''
+    END AS covers
+FROM predictions
+WHERE event_time >= {since} AND event_time < {until}
+    AND ({sites}::text[] IS NULL OR site_id = ANY({sites}::text[]))
+    AND ({machines}::text[] IS NULL OR machine_id = ANY({machines}::text[]))
