@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from io import BytesIO
+from itertools import pairwise
 from typing import Any, Final
 
 from reportlab.lib.colors import HexColor  # type: ignore[import-untyped]
@@ -303,6 +304,9 @@ def _grid(table: Table, typeface: Typeface) -> Flowable:
             if cell.heat:
                 style.append(("BACKGROUND", (index, number), (index, number), HexColor(_HEAT[cell.heat])))
         grid.append(cells)
+    for index, (left, right) in enumerate(pairwise(table.columns), 1):
+        if left.kind == "number" and right.kind != "number":
+            style.append(("LEFTPADDING", (index, 0), (index, -1), 9))
     if table.foot:
         style += [("LINEABOVE", (0, -1), (-1, -1), 1, INK), ("LINEBELOW", (0, -1), (-1, -1), 0, PAPER)]
     return Grid(grid, colWidths=_widths(table), style=style, repeatRows=1)

@@ -538,4 +538,4 @@ def _decimal(text: str) -> Decimal | None:
         value = Decimal(text)
     except ArithmeticError:
         return None
-    return value if value.is_finite() else None
+    return value if value.is_finite() and abs(value.adjusted()) < 300 else None

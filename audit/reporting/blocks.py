@@ -159,11 +159,16 @@ def foreign(text: str, longest: int = 96) -> Cell:
     return Cell(short, full="" if short == text else text)
 
 
+def short_place(position: Position) -> str:
+    """Where a row lies; the chain's name is cut if it is long, the row's number never."""
+    return place(Position(clipped(position.stream, 24), clipped(position.chain, 40), position.seq))
+
+
 def positions(positions: tuple[Position, ...]) -> Cell:
     """A cell with the first three places in the ledger."""
     if not positions:
         return Cell(NONE)
-    text = "; ".join(clipped(place(one), 60) for one in positions[:3])
+    text = "; ".join(short_place(one) for one in positions[:3])
     if len(positions) > 3:
         text += f" and {len(positions) - 3:,} more"
     return Cell(text)

@@ -18,8 +18,9 @@ from audit.reporting.blocks import (
     foreign,
     left_out,
     material_name,
+    short_place,
 )
-from audit.reporting.figures import clipped, co2e_kg, exact, grouped, kg, place, shown, signed
+from audit.reporting.figures import clipped, co2e_kg, exact, grouped, kg, shown, signed
 from audit.reporting.model import Report
 
 
@@ -44,8 +45,8 @@ def factors(report: Report) -> Section:
         rows = tuple(
             (
                 Cell(material_name(one.material)),
-                Cell(clipped(one.treatment_value, 24), sub=clipped(one.treatment, 40)),
-                Cell(clipped(one.baseline_value, 24), sub=clipped(one.baseline, 40)),
+                Cell(_printed(one.treatment_value), sub=clipped(one.treatment, 40)),
+                Cell(_printed(one.baseline_value), sub=clipped(one.baseline, 40)),
                 Cell(grouped(one.avoided_kg_per_t, 1)),
                 Cell("Verified", tone="good")
                 if one.verified == "yes"
@@ -64,6 +65,12 @@ def factors(report: Report) -> Section:
         blocks.append(Text("No factor of the set was used."))
     blocks.append(Text(f"SHA-256 of the factor set: {shown(of.digest)}", note=True))
     return Section("factors", "Emission factors", tuple(blocks))
+
+
+def _printed(value: str) -> str:
+    """A value as the source printed it, with a true minus sign."""
+    text = clipped(value, 24)
+    return f"\N{MINUS SIGN}{text[1:]}" if text.startswith("-") else text
 
 
 def disclosures(report: Report) -> Section:
@@ -113,7 +120,7 @@ def corrections(report: Report) -> Section:
     rows = tuple(
         (
             Cell("Applied", tone="good") if one.valid else Cell("Refused", tone="bad"),
-            Cell(clipped(place(one.corrects), 60), sub=clipped(place(one.position), 60), ref=one.ref),
+            Cell(short_place(one.corrects), sub=short_place(one.position), ref=one.ref),
             Cell(
                 material_name(one.material_from),
                 sub=f"to {material_name(one.material_to)}" if one.material_to != one.material_from else "",

@@ -28,12 +28,11 @@ def coverage_threshold(report: Report) -> int | None:
     """The required part of heartbeats in ppm, from the parameter named ``heartbeat_coverage...``."""
     for parameter in report.parameters:
         if parameter.name.startswith("heartbeat_coverage"):
+            scale = 1 if parameter.unit == "ppm" else 10_000 if parameter.unit.startswith("%") else 1_000_000
             try:
-                value = Decimal(parameter.value)
+                ppm = Decimal(parameter.value) * scale
             except ArithmeticError:
                 return None
-            scale = 1 if parameter.unit == "ppm" else 10_000 if parameter.unit.startswith("%") else 1_000_000
-            ppm = value * scale
             return int(ppm) if ppm.is_finite() and 0 < ppm <= 1_000_000 else None
     return None
 

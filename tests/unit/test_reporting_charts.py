@@ -187,5 +187,6 @@ def test_the_required_coverage_is_read_in_its_unit(unit: str, value: str, ppm: i
     )
     assert coverage_threshold(replace(REPORT, parameters=parameters)) == ppm
     assert coverage_threshold(REPORT) == 975_000
-    spoilt = tuple(replace(one, value="high") for one in REPORT.parameters)
-    assert coverage_threshold(replace(REPORT, parameters=spoilt)) is None
+    for text in ("high", "NaN", "1e999999", "-1", "2"):
+        spoilt = tuple(replace(one, value=text) for one in REPORT.parameters)
+        assert coverage_threshold(replace(REPORT, parameters=spoilt)) is None
