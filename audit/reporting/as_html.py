@@ -18,8 +18,8 @@ from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup, escape
 
 from audit.reporting.blocks import Command, Details, Document, Heading, Table, Text
-from audit.reporting.charts import INKS, Chart, to_svg
 from audit.reporting.document import document
+from audit.reporting.marks import INKS, Chart, to_svg
 from audit.reporting.model import Report
 
 _FOLDER: Final = resources.files(__package__) / "templates"

@@ -42,8 +42,8 @@ from audit.reporting.blocks import (
     Table,
     Text,
 )
-from audit.reporting.charts import Chart
 from audit.reporting.document import document
+from audit.reporting.marks import Chart
 from audit.reporting.model import Report
 from audit.reporting.pdf_parts import (
     ACCENT,

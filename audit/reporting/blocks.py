@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from audit.reporting.charts import Chart
 from audit.reporting.figures import NONE, STATUS_WORDS, clipped, count, place
+from audit.reporting.marks import Chart
 from audit.reporting.model import Position, Status
 
 HEAT_STEPS: Final = 6

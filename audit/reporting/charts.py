@@ -1,8 +1,8 @@
-"""The charts of a report, as a few primitives that SVG and PDF draw alike.
+"""The charts of a report, drawn with the primitives of ``marks``.
 
-Coordinates are points in a box of ``width`` by ``height``, y downwards.  Every chart can be read without
-colour: what differs in colour differs in filling (full, hatched, outlined) or in form as well, and figures
-stand beside their marks.  The colours differ in lightness, so that they differ for colour-blind readers.
+Every chart can be read without colour: what differs in colour differs in filling (full, hatched, outlined)
+or in form as well, and figures stand beside their marks.  The colours differ in lightness, so that they differ
+for colour-blind readers.
 """
 
 from __future__ import annotations
@@ -11,153 +11,25 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Final, Literal
-
-from markupsafe import Markup, escape
+from typing import Final
 
 from audit.reporting.figures import clipped, count, grouped, kg, percent, signed
+from audit.reporting.marks import (
+    Box,
+    Chart,
+    Dot,
+    Ink,
+    Label,
+    Lines,
+    Mark,
+    Shape,
+    hatched,
+)
 from audit.reporting.model import Conclusion, LotLine, MachineLine, Total
 
-Ink = Literal["ink", "muted", "rule", "band", "accent", "pale", "bad", "paper"]
-INKS: Final[dict[Ink, str]] = {
-    "ink": "#1b2327",
-    "muted": "#5c686e",
-    "rule": "#d3d9dc",
-    "band": "#e6eaec",
-    "accent": "#0f5468",
-    "pale": "#bdd3da",
-    "bad": "#a5311f",
-    "paper": "#ffffff",
-}
 WIDTH: Final = 500.0
 MOST_ROWS: Final = 40
 """Machines or lots that a chart shows; those with the largest gap, if there are more."""
-_SMALL: Final = 7.5
-
-
-@dataclass(frozen=True, slots=True)
-class Box:
-    """A rectangle; ``outline`` is drawn if it is given."""
-
-    x: float
-    y: float
-    width: float
-    height: float
-    fill: Ink
-    outline: Ink | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Lines:
-    """Segments x1, y1, x2, y2 of one pen; ``dash``: on and off lengths are this."""
-
-    segments: tuple[tuple[float, float, float, float], ...]
-    ink: Ink
-    width: float
-    dash: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """A filled polygon."""
-
-    points: tuple[tuple[float, float], ...]
-    fill: Ink
-    outline: Ink | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Dot:
-    """A disc."""
-
-    x: float
-    y: float
-    radius: float
-    fill: Ink
-
-
-@dataclass(frozen=True, slots=True)
-class Label:
-    """A line of text, its baseline at y."""
-
-    x: float
-    y: float
-    text: str
-    anchor: Literal["start", "middle", "end"] = "start"
-    ink: Ink = "ink"
-    size: float = _SMALL
-    bold: bool = False
-
-
-Mark = Box | Lines | Shape | Dot | Label
-
-
-@dataclass(frozen=True, slots=True)
-class Chart:
-    """A drawing with the sentence that says the same in words."""
-
-    name: str
-    summary: str
-    width: float
-    height: float
-    marks: tuple[Mark, ...]
-
-
-def to_svg(chart: Chart) -> Markup:
-    """The chart as an inline ``<svg>``: presentation attributes only, so that no style policy stops it."""
-    body = Markup("").join(_svg(mark) for mark in chart.marks)
-    return Markup(
-        '<svg class="chart" role="img" viewBox="0 0 {} {}" aria-label="{}" font-size="{}">{}</svg>'
-    ).format(_number(chart.width), _number(chart.height), chart.summary, _SMALL, body)
-
-
-def _svg(mark: Mark) -> Markup:
-    if isinstance(mark, Box):
-        return Markup('<rect x="{}" y="{}" width="{}" height="{}" fill="{}"{}/>').format(
-            *map(_number, (mark.x, mark.y, mark.width, mark.height)), INKS[mark.fill], _outline(mark.outline)
-        )
-    if isinstance(mark, Lines):
-        path = "".join("M{} {}L{} {}".format(*map(_number, segment)) for segment in mark.segments)
-        dash = Markup(' stroke-dasharray="{}"').format(_number(mark.dash)) if mark.dash else ""
-        return Markup('<path d="{}" fill="none" stroke="{}" stroke-width="{}"{}/>').format(
-            path, INKS[mark.ink], _number(mark.width), dash
-        )
-    if isinstance(mark, Shape):
-        points = " ".join(f"{_number(x)},{_number(y)}" for x, y in mark.points)
-        return Markup('<polygon points="{}" fill="{}"{}/>').format(
-            points, INKS[mark.fill], _outline(mark.outline)
-        )
-    if isinstance(mark, Dot):
-        return Markup('<circle cx="{}" cy="{}" r="{}" fill="{}"/>').format(
-            *map(_number, (mark.x, mark.y, mark.radius)), INKS[mark.fill]
-        )
-    bold = Markup(' font-weight="600"') if mark.bold else ""
-    size = Markup(' font-size="{}"').format(_number(mark.size)) if mark.size != _SMALL else ""
-    return Markup('<text x="{}" y="{}" text-anchor="{}" fill="{}"{}{}>{}</text>').format(
-        _number(mark.x), _number(mark.y), mark.anchor, INKS[mark.ink], bold, size, escape(mark.text)
-    )
-
-
-def _outline(ink: Ink | None) -> Markup:
-    return Markup(' stroke="{}" stroke-width="0.75"').format(INKS[ink]) if ink else Markup("")
-
-
-def _number(value: float) -> str:
-    return f"{value:.2f}".rstrip("0").rstrip(".")
-
-
-def _hatched(box: Box, ink: Ink) -> Iterator[Mark]:
-    """The box with diagonal lines over it, cut at its edges."""
-    yield box
-    right, bottom = box.x + box.width, box.y + box.height
-    segments = []
-    total = box.x + box.y + 3.5
-    while total < right + bottom:
-        left_end, right_end = max(box.x, total - bottom), min(right, total - box.y)
-        segments.append((left_end, total - left_end, right_end, total - right_end))
-        total += 3.5
-    if segments:
-        yield Lines(tuple(segments), ink, 0.6)
 
 
 def ticks(low: float, high: float, wanted: int = 5) -> tuple[float, ...]:
@@ -219,7 +91,7 @@ def materiality(conclusion: Conclusion) -> Chart:
         end = scale.x(ppm / 10_000)
         bar = Box(scale.left, y, max(end - scale.left, 0.75), 9, ("accent", "paper", "pale")[index], "accent")
         if ppm:
-            marks += _hatched(bar, "accent") if index == 1 else [bar]
+            marks += hatched(bar, "accent") if index == 1 else [bar]
         marks += [
             Label(66, y + 7.5, name, "end"),
             Label(end + 5, y + 7.5, percent(ppm), ink="ink", bold=True),
@@ -282,7 +154,7 @@ def waterfall(totals: tuple[Total, ...]) -> Chart | None:
         left, right = scale.x(max(min(begin, to) / 1e6, start_kg)), scale.x(max(begin, to) / 1e6)
         fill: Ink = ("ink" if index == 0 else "accent") if sign == 0 else ("pale" if to > begin else "paper")
         bar = Box(left, y, max(right - left, 0.75), 13, fill, "accent" if sign else fill)
-        marks += _hatched(bar, "accent") if sign and to <= begin else [bar]
+        marks += hatched(bar, "accent") if sign and to <= begin else [bar]
         if sign == 0 and cut:
             marks.append(_torn(left + 9, y))
         if index + 1 < len(bars):
@@ -336,7 +208,7 @@ def coverage(machines: tuple[MachineLine, ...], threshold_ppm: int | None) -> Ch
         below += low
         end = scale.x(one.coverage_ppm / 10_000)
         bar = Box(scale.left, y, max(end - scale.left, 0.75), 7, "paper" if low else "pale", "accent")
-        marks += _hatched(bar, "accent") if low else [bar]
+        marks += hatched(bar, "accent") if low else [bar]
         marks.append(Label(scale.right + 5, y + 6, percent(one.coverage_ppm), bold=low))
     if threshold_ppm is not None:
         x = scale.x(threshold_ppm / 10_000)

@@ -16,12 +16,11 @@ from reportlab.platypus import (  # type: ignore[import-untyped]
     Flowable,
 )
 
-from audit.reporting import charts
 from audit.reporting.blocks import (
     Cell,
     Tone,
 )
-from audit.reporting.charts import INKS, Box, Chart, Dot, Ink, Label, Lines, Shape
+from audit.reporting.marks import INKS, Box, Chart, Dot, Ink, Label, Lines, Mark, Shape
 
 COLOURS: Final[dict[Ink, Color]] = {name: HexColor(value) for name, value in INKS.items()}
 INK, MUTED, RULE, ACCENT, BAD, PAPER = (
@@ -288,7 +287,7 @@ class Drawing(Flowable):  # type: ignore[misc]
             self._mark(canvas, mark)
         canvas.restoreState()
 
-    def _mark(self, canvas: Canvas, mark: charts.Mark) -> None:
+    def _mark(self, canvas: Canvas, mark: Mark) -> None:
         if isinstance(mark, Box):
             _pen(canvas, mark.fill, mark.outline)
             canvas.rect(

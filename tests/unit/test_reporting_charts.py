@@ -11,21 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audit.reporting.charts import (
-    MOST_ROWS,
-    Box,
-    Chart,
-    Dot,
-    Label,
-    Lines,
-    Shape,
-    coverage,
-    lot_differences,
-    materiality,
-    ticks,
-    to_svg,
-    waterfall,
-)
+from audit.reporting.charts import MOST_ROWS, coverage, lot_differences, materiality, ticks, waterfall
+from audit.reporting.marks import Box, Chart, Dot, Label, Lines, Shape, to_svg
 from audit.reporting.model import Co2e, Conclusion, Figure, Mass, Total
 from audit.reporting.sections_fleet import coverage_threshold
 from tests.sample_report import empty_report, sample_report
