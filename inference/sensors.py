@@ -56,7 +56,8 @@ class Sensors:
         """
         if sensor_id in self._known:
             return
-        if any(fnmatchcase(sensor_id, pattern) for pattern in self._patterns):
+        # The collector takes a blank name for no identity: no pattern can make it one that is recorded.
+        if sensor_id.strip() and any(fnmatchcase(sensor_id, pattern) for pattern in self._patterns):
             return
         denied_at = self._denied.get(sensor_id)
         if denied_at is not None and self._clock() - denied_at < _DENIED_S:

@@ -110,6 +110,7 @@ def test_a_host_that_hangs_is_given_up_and_holds_nobody_else(service: Service) -
         ({"readings": {**METAL, "depth": 1}}, "unknown_reading"),
         ({"readings": {}}, "missing_reading"),
         ({"readings": dict(METAL), "sensor_id": "nobody"}, "unknown_sensor"),
+        ({"readings": dict(METAL), "sensor_id": " \u3000"}, "unknown_sensor"),
         ({"readings": dict(METAL), "sensor_id": ""}, "invalid_request"),
         ({"readings": dict(METAL), "sensor_id": "rvm-\x00"}, "invalid_request"),
         ({"readings": dict(METAL), "sensor_id": "rvm-" + "x" * 300}, "invalid_request"),

@@ -38,6 +38,8 @@ _NAMES: Final = st.text(
     min_size=1,
     max_size=256,
 )
+# The collector takes a blank name for no identity, so /predict never knows a sensor by one.
+_SENSORS: Final = _NAMES.filter(str.strip)
 _SHORT: Final = _NAMES.map(lambda name: name[:20])
 _SHARES: Final = st.floats(0, 1)
 
@@ -74,7 +76,7 @@ def recorded(draw: st.DrawFn) -> Recorded:
     observed_us = draw(st.integers(946_684_800_000_000, NOON_NS // 1000))
     return Recorded(
         prediction_id=new_prediction_id(),
-        sensor_id=draw(_NAMES),
+        sensor_id=draw(_SENSORS),
         site_id=draw(st.none() | _NAMES),
         transaction_id=draw(st.none() | _NAMES),
         observed_ns=observed_us * 1000,

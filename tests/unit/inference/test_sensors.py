@@ -83,6 +83,19 @@ def test_a_named_sensor_needs_no_ledger_and_a_pattern_is_no_expression() -> None
     asyncio.run(work())
 
 
+def test_no_pattern_makes_a_blank_name_known() -> None:
+    sensors = Sensors(FakeLedger(), ["*"])
+
+    async def work() -> None:
+        await sensors.check(" rvm")
+        for blank in (" ", "\u3000\x85"):
+            with pytest.raises(BadInput) as refused:
+                await sensors.check(blank)
+            assert refused.value.reason == "unknown_sensor"
+
+    asyncio.run(work())
+
+
 def test_a_database_that_was_away_denies_nobody_afterwards() -> None:
     ledger = FakeLedger("rvm-1")
     ledger.away = True
