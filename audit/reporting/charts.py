@@ -1,8 +1,8 @@
 """The charts of a report, drawn with the primitives of ``marks``.
 
 Every chart can be read without colour: what differs in colour differs in filling (full, hatched, outlined)
-or in form as well, and figures stand beside their marks.  The colours differ in lightness, so that they differ
-for colour-blind readers.
+or in form as well, and figures stand beside their marks.  The colours differ in lightness, so that they
+differ for colour-blind readers.
 """
 
 from __future__ import annotations

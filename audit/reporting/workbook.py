@@ -125,6 +125,8 @@ class Book:
         sheet.write_string(1, 0, note, self.note)
         for index, column in enumerate(columns):
             sheet.set_column(index, index, column.width, self._formats["text"])
+            if not column.head:
+                continue
             right = column.form in {"count", "kg", "g", "factor", "part", "value"}
             sheet.write_string(HEAD_ROW, index, column.head, self.head_right if right else self.head)
         sheet.freeze_panes(HEAD_ROW + 1, 1)
@@ -145,8 +147,13 @@ class Book:
         note: str,
         columns: Sequence[Column],
         rows: Sequence[Sequence[Value]],
+        *,
+        filtered: bool = False,
     ) -> None:
-        """A sheet of rows with the sums of its columns below them; as many sheets as they need."""
+        """A sheet of rows with the sums of its columns below them; as many sheets as they need.
+
+        Sums are of all rows, because other sheets refer to them; ``filtered``: of those that a filter leaves.
+        """
         room = MOST_ROWS - HEAD_ROW - 2
         for number, start in enumerate(range(0, max(len(rows), 1), room), 1):
             part = rows[start : start + room]
@@ -157,9 +164,11 @@ class Book:
             if not part:
                 sheet.write_string(HEAD_ROW + 1, 0, "None.", self.note)
                 continue
-            self._write_sums(sheet, columns, part)
+            self._write_sums(sheet, columns, part, "SUBTOTAL(9," if filtered else "SUM(")
 
-    def _write_sums(self, sheet: Any, columns: Sequence[Column], part: Sequence[Sequence[Value]]) -> None:
+    def _write_sums(
+        self, sheet: Any, columns: Sequence[Column], part: Sequence[Sequence[Value]], function: str
+    ) -> None:
         if not any(column.summed for column in columns):
             return
         last = HEAD_ROW + 1 + len(part)
@@ -170,7 +179,7 @@ class Book:
                 continue
             cells = f"{at(HEAD_ROW + 1, index)}:{at(last - 1, index)}"
             total = sum((_number(values[index]) for values in part), Decimal(0))
-            sheet.write_formula(last, index, f"=SUBTOTAL(9,{cells})", self._sums[column.form], float(total))
+            sheet.write_formula(last, index, f"={function}{cells})", self._sums[column.form], float(total))
 
     def _free(self, name: str, number: int) -> str:
         """A sheet's name that is allowed, at most 31 characters, and not taken."""

@@ -111,7 +111,7 @@ def findings(book: Book, report: Report) -> None:
     for name in dict.fromkeys(one.name for one in report.findings):
         rows = [_finding(one) for one in by_class[name]]
         title = f"Findings: {class_words(name)}"
-        book.table(class_words(name), shown(title), note, columns, rows)
+        book.table(class_words(name), shown(title), note, columns, rows, filtered=True)
 
 
 def machines(book: Book, report: Report) -> None:

@@ -37,7 +37,7 @@ class Book:
         return float(value) if isinstance(value, int | float) else 0.0
 
     def _evaluate(self, sheet: str, formula: str) -> float:
-        total = re.fullmatch(r"SUBTOTAL\(9,([A-Z]+)(\d+):([A-Z]+)(\d+)\)", formula)
+        total = re.fullmatch(r"(?:SUM\(|SUBTOTAL\(9,)([A-Z]+)(\d+):([A-Z]+)(\d+)\)", formula)
         if total:
             column, first, same, last = total.groups()
             assert column == same
@@ -102,6 +102,8 @@ def test_supported_and_co2e_and_differences_are_formulas() -> None:
         "=Materials!D14",
         "=Materials!E14",
     ]
+    assert materials["C14"].value == "=SUM(C5:C13)"  # whatever is filtered: the summary refers to it
+    assert str(book.formulas["Duplicate"]["H32"].value) == "=SUBTOTAL(9,H5:H31)"
 
 
 def test_a_figure_that_its_formula_does_not_give_is_written_as_it_is_and_in_red() -> None:
