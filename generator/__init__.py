@@ -8,5 +8,5 @@ from __future__ import annotations
 
 from typing import Final
 
-GENERATOR_VERSION: Final = "1.0.0"
+GENERATOR_VERSION: Final = "1.1.0"
 """Part of every manifest.  Raise it when the bytes that a spec gives change."""

@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import Final
 
-from generator.clock import SECOND_NS
+from generator.clock import SECOND_NS, rfc3339
 from generator.deposits import CONFIDENCE_THRESHOLD_E4
 from generator.materials import MATERIAL_IDS
 from generator.otlp import SEVERITY_ERROR, Event
@@ -26,13 +26,31 @@ STREAM_OF_EVENT: Final = {
     "model.lifecycle": "governance",
     "machine.heartbeat": "events",
     "machine.status": "events",
+    "machine.calibrated": "events",
     "machine.error": "events",
     "machine.emptied": "events",
 }
 """The ledger stream in which an event ends."""
 
 # Ranks order the events that one emitter sends in the same millisecond.
-_HEARTBEAT, _STATUS, _ERROR, _EMPTIED, _PREDICTION, _DEPOSIT, _TICKET, _REVIEW, _LIFECYCLE = range(9)
+# A machine goes into service calibrated, so that comes before its status.
+(
+    _CALIBRATED,
+    _HEARTBEAT,
+    _STATUS,
+    _ERROR,
+    _EMPTIED,
+    _PREDICTION,
+    _DEPOSIT,
+    _TICKET,
+    _REVIEW,
+    _LIFECYCLE,
+) = range(10)
+
+SCALE_RESOLUTION_G: Final = 0.1
+"""Masses are whole tenths of a gram throughout."""
+SCALE_UNCERTAINTY_G: Final = 0.2
+"""What a certificate states for any load; our choice: twice the resolution."""
 
 _ERROR_CODES: Final = {"jam": "E101", "sensor": "E204", "network": "E310"}
 
@@ -78,6 +96,19 @@ def heartbeat(true_ns: int, time_ns: int) -> Event:
 def status(true_ns: int, state: str, reason: str) -> Event:
     """A machine says how it is."""
     return Event((true_ns, _STATUS), "machine.status", true_ns, (("status", state), ("reason", reason)))
+
+
+def calibrated(at_ns: int, machine: str, from_ns: int, until_ns: int) -> Event:
+    """The machine's scale is calibrated, from and until whole seconds."""
+    pairs: tuple[Attribute, ...] = (
+        ("calibration.instrument", "scale"),
+        ("calibration.certificate", f"cal-{machine}-{rfc3339(from_ns)[:10].replace('-', '')}"),
+        ("calibration.valid_from_unix", from_ns // SECOND_NS),
+        ("calibration.valid_until_unix", until_ns // SECOND_NS),
+        ("calibration.resolution_g", SCALE_RESOLUTION_G),
+        ("calibration.uncertainty_g", SCALE_UNCERTAINTY_G),
+    )
+    return Event((at_ns, _CALIBRATED), "machine.calibrated", at_ns, pairs)
 
 
 def error(true_ns: int, kind: int) -> Event:

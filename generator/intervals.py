@@ -95,12 +95,22 @@ class MachineIntervals:
 
     def reachable(self, time_ns: int) -> int:
         """That time, or shortly after the downtime or skew that it falls into."""
-        for interval in self.intervals:
-            if interval.kind in (FaultKind.DOWNTIME, FaultKind.CLOCK_SKEW):
-                pad = 60 * SECOND_NS
-                if interval.from_ns - pad <= time_ns < interval.to_ns + pad:
-                    return interval.to_ns + pad
+        pad = 60 * SECOND_NS
+        for interval in self._disturbing():
+            if interval.from_ns - pad <= time_ns < interval.to_ns + pad:
+                return interval.to_ns + pad
         return time_ns
+
+    def earlier(self, time_ns: int) -> int:
+        """That time, or shortly before the downtime or skew that it falls into."""
+        pad = 60 * SECOND_NS
+        for interval in self._disturbing():
+            if interval.from_ns - pad <= time_ns < interval.to_ns + pad:
+                return interval.from_ns - pad
+        return time_ns
+
+    def _disturbing(self) -> Iterator[Interval]:
+        return (i for i in self.intervals if i.kind in (FaultKind.DOWNTIME, FaultKind.CLOCK_SKEW))
 
 
 class Schedule:

@@ -14,6 +14,7 @@ from typing import Any, Final
 import numpy as np
 
 from generator import events
+from generator.calibration import calibrations
 from generator.clock import DAY_NS, SECOND_NS, rfc3339, whole_ms
 from generator.deposits import Ints, Visits, visits
 from generator.fault_records import Row, interval_record, row, transaction_rows
@@ -98,7 +99,8 @@ class MachineSimulation:
         self._hopper = Hopper()
         self._days: deque[Day] = deque()
         self._emitted_to_ns = spec.start_ns
-        self._held: list[Event] = [events.status(spec.start_ns, "ok", "in service")]
+        self._held: list[Event] = calibrations(spec, machine, intervals)
+        self._held.append(events.status(spec.start_ns, "ok", "in service"))
         self._held += [events.status(i.to_ns, "ok", "restarted") for i in intervals.of(FaultKind.DOWNTIME)]
         self._questioner = questioner
         self._questions: list[Question] = []

@@ -29,6 +29,7 @@ class Purpose(IntEnum):
     REVIEWS = 10
     SCALE = 11
     QUESTIONS = 12
+    CALIBRATION = 13
 
 
 FLEET = 0
