@@ -16,6 +16,7 @@ from typing import Any, Final, Self
 
 import psycopg
 from psycopg import sql
+from psycopg.rows import dict_row
 
 from store.queries import query
 from store.reader import translated_reading
@@ -56,6 +57,7 @@ class Analysis:
     def __init__(self, url: str, memory_mib: int = 512) -> None:
         """``memory_mib`` is what sorts and hash joins may take, all processes together, before they use disk."""
         self._token = secrets.token_hex(4)
+        self._evidence: dict[str, str] = {}
         with translated_reading():
             self._connection = psycopg.connect(url, autocommit=True, application_name="tally audit")
             try:
@@ -85,8 +87,8 @@ class Analysis:
 
     def snapshot(self) -> str:
         """The snapshot's name, for other connections; good as long as this one is open."""
-        (row,) = self.rows("SELECT pg_export_snapshot()")
-        return str(row[0])
+        (row,) = self.rows("SELECT pg_export_snapshot() AS name")
+        return str(row["name"])
 
     def open_evidence(self, scope: EvidenceScope) -> None:
         """Make the evidence relations (``EVIDENCE``) of that scope: views under their plain names."""
@@ -98,9 +100,22 @@ class Analysis:
         }
         for name in EVIDENCE:
             text = sql.SQL(query(f"evidence_{name}")).format(**values)
-            self._execute(
-                sql.SQL("CREATE TEMPORARY VIEW {} AS {}").format(sql.Identifier(name), text)
-            )
+            self._evidence[name] = text.as_string(self._connection)
+            self._execute(sql.SQL("CREATE TEMPORARY VIEW {} AS {}").format(sql.Identifier(name), text))
+
+    def evidence_sql(self, name: str) -> str:
+        """The text of an evidence relation, for another connection; its rows in the order of the ledger."""
+        chain = "model_id" if name == "governance" else "machine_id"
+        return f"SELECT * FROM ({self._evidence[name]}) AS evidence ORDER BY {chain}, seq"  # noqa: S608
+
+    def joining_sql(self) -> list[str]:
+        """What another connection's transaction runs first, to read this one's snapshot."""
+        name = sql.Literal(self.snapshot()).as_string(self._connection)
+        return [
+            "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY",
+            f"SET TRANSACTION SNAPSHOT {name}",
+            query("analysis_session"),
+        ]
 
     def define(self, name: str, text: str) -> None:
         """Make a view of that name."""
@@ -122,20 +137,21 @@ class Analysis:
             sql.SQL("CREATE TEMPORARY VIEW {} AS SELECT * FROM {}").format(sql.Identifier(name), table)
         )
 
-    def rows(self, text: str) -> list[tuple[Any, ...]]:
-        """All rows of a query."""
-        with translated_reading():
-            return self._connection.execute(sql.SQL(_plain(text))).fetchall()
+    def rows(self, text: str) -> list[dict[str, Any]]:
+        """All rows of a query, by column name."""
+        with translated_reading(), self._connection.cursor(row_factory=dict_row) as cursor:
+            return cursor.execute(sql.SQL(_plain(text))).fetchall()
 
-    def stream(self, text: str) -> Iterator[tuple[Any, ...]]:
+    def stream(self, text: str) -> Iterator[dict[str, Any]]:
         """The rows of a query, some thousands at a time."""
-        with translated_reading(), self._connection.cursor(name=f"s{secrets.token_hex(4)}") as cursor:
+        name = f"s{secrets.token_hex(4)}"
+        with translated_reading(), self._connection.cursor(name=name, row_factory=dict_row) as cursor:
             cursor.itersize = 10_000
             yield from cursor.execute(sql.SQL(_plain(text)))
 
     def known_sites(self) -> list[str]:
         """Every site that a deposit names."""
-        return [str(row[0]) for row in self.rows(query("analysis_sites"))]
+        return [str(row["site_id"]) for row in self.rows(query("analysis_sites"))]
 
     def known_machines(self, names: Sequence[str]) -> set[str]:
         """Those of ``names`` that have any chain."""

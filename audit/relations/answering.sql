@@ -1,13 +1,28 @@
--- Which model versions answered in the period, and how many of their answers were recorded while no approval of
--- that very version was in force.
+-- Which model versions answered in the period, and how many of their answers no approval of that very version
+-- covers: neither at the time that the answer claims, nor when it was recorded.
 -- Reads: predictions, approvals, parameters
 -- Returns: model_id, model_version, model_digest, predictions, unapproved
-SELECT p.model_id, p.model_version, p.model_digest, count(*) AS predictions,
-    CAST(sum(CASE WHEN a.model_id IS NULL THEN 1 ELSE 0 END) AS bigint) AS unapproved
-FROM predictions AS p
-CROSS JOIN parameters AS q
-LEFT JOIN approvals AS a ON a.model_id = p.model_id AND a.model_version = p.model_version
-    AND a.model_digest IS NOT DISTINCT FROM p.model_digest
-    AND p.received_at >= a.from_time AND (a.until_time IS NULL OR p.received_at < a.until_time)
-WHERE p.event_time >= q.from_time AND p.event_time < q.to_time
-GROUP BY p.model_id, p.model_version, p.model_digest
+SELECT p.model_id, p.model_version, p.model_digest, p.predictions, coalesce(u.unapproved, 0) AS unapproved
+FROM (
+    SELECT p.model_id, p.model_version, p.model_digest, count(*) AS predictions
+    FROM predictions AS p
+    CROSS JOIN parameters AS q
+    WHERE p.event_time >= q.from_time AND p.event_time < q.to_time
+    GROUP BY p.model_id, p.model_version, p.model_digest
+) AS p
+LEFT JOIN (
+    SELECT p.model_id, p.model_version, p.model_digest, count(*) AS unapproved
+    FROM predictions AS p
+    CROSS JOIN parameters AS q
+    WHERE p.event_time >= q.from_time AND p.event_time < q.to_time
+        AND NOT EXISTS (
+            SELECT 1 FROM approvals AS a
+            WHERE a.model_id = p.model_id AND a.model_version = p.model_version
+                AND a.model_digest IS NOT DISTINCT FROM p.model_digest
+                AND ((p.event_time >= a.from_time AND (a.until_time IS NULL OR p.event_time < a.until_time))
+                    OR (p.received_at >= a.recorded_from
+                        AND (a.recorded_until IS NULL OR p.received_at < a.recorded_until)))
+        )
+    GROUP BY p.model_id, p.model_version, p.model_digest
+) AS u ON u.model_id = p.model_id AND u.model_version = p.model_version
+    AND u.model_digest IS NOT DISTINCT FROM p.model_digest

@@ -10,9 +10,9 @@ SELECT transaction_id,
     max(review_prediction_id) AS review_prediction_id
 FROM (
     SELECT transaction_id, machine_id AS deposit_machine_id, seq AS deposit_seq,
-        CAST(NULL AS text) AS prediction_machine_id, CAST(NULL AS bigint) AS prediction_seq,
-        CAST(NULL AS text) AS decision, CAST(NULL AS text) AS review_material,
-        CAST(NULL AS text) AS review_prediction_id
+        NULL AS prediction_machine_id, NULL AS prediction_seq,
+        NULL AS decision, NULL AS review_material,
+        NULL AS review_prediction_id
     FROM deposit_roles WHERE role = 'first'
     UNION ALL
     SELECT transaction_id, NULL, NULL, machine_id, seq, NULL, NULL, NULL

@@ -42,7 +42,8 @@ FROM (
             CASE WHEN d.delay_us > q.late_us THEN 1 ELSE 0 END AS late,
             CASE
                 WHEN d.mass_mg <> d.gross_mg - d.tare_mg THEN 'net'
-                WHEN d.mass_mg < d.item_count * b.least_mg OR d.mass_mg > d.item_count * b.most_mg
+                WHEN d.mass_mg < CAST(d.item_count AS double precision) * b.least_mg
+                    OR d.mass_mg > CAST(d.item_count AS double precision) * b.most_mg
                 THEN 'implausible'
                 ELSE ''
             END AS mass_problem,

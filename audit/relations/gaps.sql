@@ -12,7 +12,7 @@ FROM (
         lag(seq) OVER w AS previous_chain_seq,
         lag(event_time) OVER w AS previous_time
     FROM deposits
-    WHERE device_seq IS NOT NULL
+    WHERE device_seq >= 0
     WINDOW w AS (PARTITION BY machine_id ORDER BY device_seq, seq)
 ) AS g
 CROSS JOIN parameters AS q

@@ -9,6 +9,8 @@ SELECT
         WHEN CAST(attributes AS text) NOT LIKE '%"observed_time_unix_nano":"%' THEN CAST(0 AS bigint)
         WHEN translate(attributes -> 'tally.otlp' ->> 'observed_time_unix_nano', '0123456789', '') = ''
             AND length(attributes -> 'tally.otlp' ->> 'observed_time_unix_nano') BETWEEN 4 AND 19
+            AND (length(attributes -> 'tally.otlp' ->> 'observed_time_unix_nano') < 19
+                OR attributes -> 'tally.otlp' ->> 'observed_time_unix_nano' < '9223372036854775807')
         THEN CAST(attributes -> 'tally.otlp' ->> 'observed_time_unix_nano' AS bigint) / 1000
             - CAST(round(date_part('epoch', event_time) * 1000000) AS bigint)
         ELSE CAST(0 AS bigint)

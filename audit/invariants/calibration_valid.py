@@ -1,0 +1,34 @@
+"""Scales were calibrated."""
+
+from __future__ import annotations
+
+from audit.invariants.rule import Asked, Row, Rule, Verdict, failing, plural, sql_beside
+
+
+def _judge(asked: Asked) -> Verdict:
+    unknown, expired = asked.answer.sums["unknown"], asked.answer.sums["expired"]
+    return failing(
+        asked,
+        asked.counted.machines,
+        "Every machine that recorded deposits had a valid calibration throughout.",
+        f"{plural(expired, 'machine weighed', 'machines weighed')} with an expired calibration; "
+        f"{plural(unknown, 'machine has', 'machines have')} none on record.",
+        "FAILED" if expired else "REVIEW_REQUIRED",
+    )
+
+
+def _detail(row: Row) -> str:
+    return "no calibration on record" if row["unknown"] else "no calibration covers all of its deposits"
+
+
+RULE = Rule(
+    name="calibration_valid",
+    title="Scales were calibrated",
+    assertion="accuracy",
+    says="A calibration of the machine's scale that covers the whole time of its deposits in the period is on record.",
+    judge=_judge,
+    detail=_detail,
+    summed=("unknown", "expired"),
+    order=160,
+    sql=sql_beside(__file__),
+)

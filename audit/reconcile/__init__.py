@@ -1,0 +1,1 @@
+"""Reconciliation: what was claimed, what the evidence supports, and every exception in between."""

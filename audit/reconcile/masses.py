@@ -1,0 +1,64 @@
+"""What one item of a material can weigh: versioned data, by which an implausible mass is told."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+_FILE: Final = Path(__file__).with_name("item_masses.csv")
+
+
+@dataclass(frozen=True, slots=True)
+class ItemMass:
+    """One item of ``material`` weighs ``least_mg`` to ``most_mg`` milligrams."""
+
+    material: str
+    least_mg: int
+    most_mg: int
+
+    def plausible(self, mass_mg: int, item_count: int) -> bool:
+        """Whether so many items can weigh that much."""
+        return self.least_mg * item_count <= mass_mg <= self.most_mg * item_count
+
+
+@dataclass(frozen=True, slots=True)
+class ItemMasses:
+    """The bounds of all materials that have any, and the digest of the file that they come from."""
+
+    bounds: tuple[ItemMass, ...]
+    digest: str
+
+    def of(self, material: str | None) -> ItemMass | None:
+        """The bounds of a material; None: any mass will do."""
+        return next((bound for bound in self.bounds if bound.material == material), None)
+
+    @property
+    def sql(self) -> str:
+        """The relation ``bounds``."""
+        rows = " UNION ALL ".join(
+            f"SELECT CAST({literal(b.material)} AS text) AS material, "
+            f"CAST({b.least_mg} AS bigint) AS least_mg, CAST({b.most_mg} AS bigint) AS most_mg"
+            for b in self.bounds
+        )
+        return rows
+
+
+def literal(text: str) -> str:
+    """A text as SQL writes it."""
+    quoted = text.replace("'", "''")
+    return f"'{quoted}'"
+
+
+@cache
+def item_masses() -> ItemMasses:
+    """The packaged bounds."""
+    content = _FILE.read_bytes()
+    rows = csv.DictReader(content.decode().splitlines())
+    bounds = tuple(
+        ItemMass(row["material"], int(row["least_g"]) * 1000, int(row["most_g"]) * 1000) for row in rows
+    )
+    return ItemMasses(bounds, hashlib.sha256(content).hexdigest())

@@ -1,0 +1,179 @@
+"""A reconciliation from end to end: over the ledger itself, or over an export of it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+from audit.errors import NothingSelected
+from audit.reconcile.build import Asker, build, check_materials
+from audit.reconcile.engines import DuckDbEngine, Engine, PostgresEngine, compute
+from audit.reconcile.errors import BadRequest
+from audit.reconcile.export import Exported, export, published, read_export
+from audit.reconcile.masses import ItemMasses, item_masses
+from audit.reconcile.parameters import Parameters, shown
+from audit.reconcile.results import Results, results
+from audit.relations import digest_of
+from audit.report import Report as Verification
+from audit.reporting.model import LedgerBreak, LedgerState, Report, StreamEvidence
+from audit.verify import verify
+
+Progress = Callable[[str], None]
+
+STREAMS: Final = (
+    "transactions",
+    "predictions",
+    "events",
+    "telemetry",
+    "scale_tickets",
+    "reviews",
+    "governance",
+)
+"""The streams that a reconciliation reads."""
+_NAMED_BREAKS: Final = 100
+
+
+def _silent(_what: str) -> None:
+    """Nobody listens."""
+
+
+def reconcile_ledger(
+    url: str,
+    parameters: Parameters,
+    asker: Asker,
+    *,
+    verified: bool = True,
+    progress: Progress = _silent,
+) -> Report:
+    """The report on a period, from the ledger.
+
+    Args:
+        url: the database, with the rights of ``tally_audit``.
+        parameters: what is asked.
+        asker: who reports, and by which factors.
+        verified: verify the ledger first; without it the report says that nobody did.
+        progress: hears what is being done.
+
+    Raises:
+        BadRequest: the request can't be answered; the message says why.
+        NothingSelected: nothing is on record in that period and scope.
+        store.errors.StoreError: the database can't be read.
+    """
+    breaks = verify_ledger(url, progress) if verified else None
+    engine = PostgresEngine(url, parameters)
+    try:
+        _check_scope(engine, parameters)
+        found = _computed(engine, parameters, item_masses(), progress)
+    finally:
+        engine.close()
+    return report_on(parameters, found, breaks, item_masses(), asker)
+
+
+def reconcile_export(folder: Path, asker: Asker, progress: Progress = _silent) -> Report:
+    """The same report, from an export; byte for byte what :func:`reconcile_ledger` gave for its period.
+
+    Raises:
+        BadExport: the folder is no export, or was altered.
+        NothingSelected: nothing is on record in that period and scope.
+    """
+    parameters, masses, manifest = read_export(folder)
+    with DuckDbEngine(folder) as engine:
+        found = _computed(engine, parameters, masses, progress)
+    return report_on(parameters, found, manifest["ledger"], masses, asker)
+
+
+def export_ledger(
+    url: str, folder: Path, parameters: Parameters, *, verified: bool = True, progress: Progress = _silent
+) -> Exported:
+    """Write the evidence of a period as Parquet.
+
+    Raises:
+        BadRequest: the folder is there already or can't be made, or the scope is unknown.
+        store.errors.StoreError: the database can't be read.
+    """
+    breaks = verify_ledger(url, progress) if verified else None
+    engine = PostgresEngine(url, parameters)
+    try:
+        _check_scope(engine, parameters)
+    finally:
+        engine.close()
+    return export(url, folder, parameters, item_masses(), breaks or {"intact": None}, progress)
+
+
+def verify_ledger(url: str, progress: Progress = _silent) -> dict[str, Any]:
+    """What verification says, as plain JSON values: what a report needs of it and an export keeps."""
+    progress("verifying the ledger")
+    report = verify(url, STREAMS)
+    return {
+        "intact": report.ok,
+        "break_count": sum(count for _, _, count in report.counts),
+        "breaks": [asdict(found) for found in _breaks(report)],
+    }
+
+
+def _breaks(report: Verification) -> list[LedgerBreak]:
+    return [
+        LedgerBreak(
+            kind=str(found.kind),
+            stream=found.stream,
+            chain=found.chain,
+            first_seq=found.seq,
+            last_seq=found.last_seq,
+            detail=found.detail,
+        )
+        for found in report.breaks[:_NAMED_BREAKS]
+    ]
+
+
+def report_on(
+    parameters: Parameters,
+    found: Results,
+    verification: dict[str, Any] | None,
+    masses: ItemMasses,
+    asker: Asker,
+) -> Report:
+    """The report on results, whichever engine gave them."""
+    check_materials(found, asker)
+    said = verification or {"intact": None}
+    ledger = LedgerState(
+        intact=said.get("intact"),
+        breaks=tuple(LedgerBreak(**one) for one in said.get("breaks", ())),
+        break_count=int(said.get("break_count", 0)),
+        streams=found.evidence,
+        evidence_digest=_evidence_digest(found.evidence),
+    )
+    return build(parameters, found, ledger, masses, asker, digest_of(published(parameters, masses)))
+
+
+def _evidence_digest(streams: tuple[StreamEvidence, ...]) -> str:
+    lines = "".join(f"{one.stream} {one.rows} {one.chains} {one.digest}\n" for one in streams)
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def _computed(engine: Engine, parameters: Parameters, masses: ItemMasses, progress: Progress) -> Results:
+    progress("reading the evidence")
+    for name in compute(engine, parameters, masses):
+        progress(name.replace("_", " "))
+    found = results(engine)
+    if not found.claims and not found.counted.predictions and not found.counted.heartbeats:
+        raise NothingSelected(
+            f"nothing is on record from {shown(parameters.start)} to {shown(parameters.end)}"
+            + (" in that scope" if parameters.sites or parameters.machines else "")
+        )
+    return found
+
+
+def _check_scope(engine: PostgresEngine, parameters: Parameters) -> None:
+    if parameters.sites:
+        known = engine.analysis.known_sites()
+        for site in parameters.sites:
+            if site not in known:
+                there = ", ".join(known[:8]) + (" ..." if len(known) > 8 else "")
+                raise BadRequest(f"site {site!r}: no deposit names it; there are {there or 'none at all'}")
+    if parameters.machines:
+        missing = [m for m in parameters.machines if m not in engine.analysis.known_machines(parameters.machines)]
+        if missing:
+            raise BadRequest(f"machine {missing[0]!r}: it has no chain in the ledger")
