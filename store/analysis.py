@@ -38,7 +38,7 @@ EVIDENCE: Final = (
 
 @dataclass(frozen=True, slots=True)
 class EvidenceScope:
-    """Which rows are evidence: event times from ``since`` up to ``until``; of these sites and machines, or all."""
+    """Which rows are evidence: event times from ``since`` up to ``until``; of these sites and machines or all."""
 
     since: datetime
     until: datetime
@@ -55,7 +55,7 @@ class Analysis:
     """
 
     def __init__(self, url: str, memory_mib: int = 512) -> None:
-        """``memory_mib`` is what sorts and hash joins may take, all processes together, before they use disk."""
+        """``memory_mib``: what sorts and hash joins may take, all processes together, before they use disk."""
         self._token = secrets.token_hex(4)
         self._evidence: dict[str, str] = {}
         with translated_reading():
@@ -126,8 +126,8 @@ class Analysis:
     def keep(self, name: str, text: str, *, sorting: bool = False) -> None:
         """Run a query and keep its rows under that name for the next ones.
 
-        ``sorting``: group by sorting, which workers share, not by hashing, which one process does alone: faster
-        where there are nearly as many groups as rows.
+        ``sorting``: group by sorting, which workers share, not by hashing, which one process does alone:
+        faster where there are nearly as many groups as rows.
         """
         table = sql.Identifier(SCRATCH, f"{name}_{self._token}")
         self._execute(sql.SQL("SET LOCAL enable_hashagg = {}").format(sql.Literal(not sorting)))
@@ -159,7 +159,7 @@ class Analysis:
             found = self._connection.execute(query("analysis_machines"), {"names": list(names)}).fetchall()
         return {str(row[0]) for row in found}
 
-    def _execute(self, statement: sql.Composable) -> None:
+    def _execute(self, statement: sql.Composed) -> None:
         with translated_reading():
             self._connection.execute(statement)
 
@@ -168,3 +168,18 @@ def _plain(text: str) -> str:
     """Published SQL without its comments."""
     return "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("--"))
 
+
+
+def deposit_row(url: str, machine: str, seq: int) -> tuple[str, str, str, int] | None:
+    """Hash (hex), transaction, material and mass (milligrams) of a deposit; None if there is none.
+
+    Raises:
+        StoreUnavailable, StoreError: the database can't be read.
+    """
+    with (
+        translated_reading(),
+        psycopg.connect(url, autocommit=True, application_name="tally audit") as connection,
+    ):
+        connection.execute(query("analysis_session"))
+        row = connection.execute(query("analysis_deposit"), {"machine": machine, "seq": seq}).fetchone()
+    return None if row is None else (str(row[0]), str(row[1]), str(row[2]), int(row[3]))

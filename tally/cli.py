@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import typer
 from typer.exceptions import Abort, TyperException
 
-from tally.commands import database, forwarded, models, reviews, stack
+from tally.commands import database, forwarded, models, reconcile, report, reviews, sample, stack
 from tally.commands.train import train
 from tally.commands.verify import verify
 from tally.console import COULD_NOT_RUN, GOOD, INTERRUPTED, fail
@@ -42,6 +42,12 @@ db.command()(database.url)
 db.command()(database.psql)
 app.command()(database.migrate)
 app.command()(verify)
+app.command()(reconcile.reconcile)
+app.command()(report.report)
+app.command()(report.explain)
+app.command()(report.correct)
+app.command()(reconcile.export)
+app.add_typer(sample.app, name="sample", context_settings=_HELP)
 app.command()(train)
 app.add_typer(models.app, name="models", context_settings=_HELP)
 app.add_typer(reviews.app, name="reviews", context_settings=_HELP)

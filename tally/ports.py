@@ -10,10 +10,19 @@ from tally.errors import PortTaken
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """A port that nobody listened on a moment ago; another process may take it before it is used."""
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        port: int = probe.getsockname()[1]
+    """A port that nobody uses, and that for a minute the system gives to nobody who asks for any port.
+
+    A connection that was closed on our side stays behind in TIME_WAIT: over such a port only a server can be
+    started that names it and sets SO_REUSEADDR, as servers do.
+    """
+    with socket.socket() as listener, socket.socket() as client:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, 0))
+        listener.listen(1)
+        client.connect(listener.getsockname())
+        accepted, _ = listener.accept()
+        accepted.close()  # before the client does: who closes first waits
+        port: int = listener.getsockname()[1]
         return port
 
 

@@ -8,6 +8,7 @@ from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.status import Status
 from rich.text import Text
 
 
@@ -64,3 +65,28 @@ class LongWork:
     ) -> None:
         """Take it off the terminal."""
         self._progress.stop()
+
+
+class Steps:
+    """``with Steps("reconciling") as steps: ... steps("lots")``: which step is under way, on a terminal."""
+
+    def __init__(self, label: str, *, quiet: bool = False) -> None:
+        self._label = label
+        self._status = Status(label, console=Console(stderr=True))
+        self._shown = not quiet and sys.stderr.isatty()
+
+    def __call__(self, step: str) -> None:
+        """The next step begins."""
+        self._status.update(f"{self._label}: {step}")
+
+    def __enter__(self) -> Self:
+        """Show it."""
+        if self._shown:
+            self._status.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Take it off the terminal."""
+        self._status.stop()

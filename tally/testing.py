@@ -22,6 +22,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+import psycopg
+
 import store.migrate
 from tally.embedded.databases import (
     create_database,
@@ -42,6 +44,7 @@ from tally.settings import Settings
 ROLES: Final = ("tally_owner", *SERVICE_ROLES)
 _CHECKOUT: Final = Path(__file__).resolve().parents[1]
 _POLL_S: Final = 0.02
+_LOCK: Final = 0x74657374  # "test"
 
 QUICK_SETTINGS: Final[Mapping[str, str]] = {
     # A test's server dies with the test, so nothing needs to reach a disk.  Killing processes, unlike cutting
@@ -85,8 +88,11 @@ class Cluster:
         """A migrated database to copy from; the roles can log in afterwards."""
         name = f"tally_template_{secrets.token_hex(4)}"
         create_database(self.admin_url, name)
-        store.migrate.upgrade(with_database(self.admin_url, name))
-        grant_logins(self.admin_url, ROLES, self._password)
+        # Roles belong to the server: whoever makes a template there at the same time waits.
+        with psycopg.connect(self.admin_url, autocommit=True) as guard:
+            guard.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
+            store.migrate.upgrade(with_database(self.admin_url, name))
+            grant_logins(self.admin_url, ROLES, self._password)
         protect_template(self.admin_url, name)
         return name
 

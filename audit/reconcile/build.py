@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -148,6 +149,12 @@ class _Builder:
             parameters=(
                 *parameters.listed(),
                 Parameter("item masses", self.masses.digest, "sha256", "bounds of what one item can weigh"),
+                Parameter(
+                    "request",
+                    json.dumps(parameters.to_json(), sort_keys=True),
+                    "JSON",
+                    "all of it, to ask again",
+                ),
             ),
             ledger=self.ledger,
             factor_set=asker.factors.report_set(materials),
@@ -270,7 +277,7 @@ class _Builder:
             if row[column]:
                 effects[row[name] or ""] = effects.get(row[name] or "", 0) + int(row[column])
         effects = self._with_factor(effects)
-        positions = ()
+        positions: tuple[Position, ...] = ()
         if row["stream"] and row["chain"] and row["seq"] is not None:
             positions = (Position(str(row["stream"]), str(row["chain"]), int(row["seq"])),)
         return Offender(str(row["subject"]), detail, sum(effects.values()), self.co2e_of(effects), positions)

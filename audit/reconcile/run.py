@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -62,14 +63,8 @@ def reconcile_ledger(
         NothingSelected: nothing is on record in that period and scope.
         store.errors.StoreError: the database can't be read.
     """
-    breaks = verify_ledger(url, progress) if verified else None
-    engine = PostgresEngine(url, parameters)
-    try:
-        _check_scope(engine, parameters)
-        found = _computed(engine, parameters, item_masses(), progress)
-    finally:
-        engine.close()
-    return report_on(parameters, found, breaks, item_masses(), asker)
+    with computed_ledger(url, parameters, asker, verified=verified, progress=progress) as computed:
+        return computed.report
 
 
 def reconcile_export(folder: Path, asker: Asker, progress: Progress = _silent) -> Report:
@@ -79,10 +74,8 @@ def reconcile_export(folder: Path, asker: Asker, progress: Progress = _silent) -
         BadExport: the folder is no export, or was altered.
         NothingSelected: nothing is on record in that period and scope.
     """
-    parameters, masses, manifest = read_export(folder)
-    with DuckDbEngine(folder) as engine:
-        found = _computed(engine, parameters, masses, progress)
-    return report_on(parameters, found, manifest["ledger"], masses, asker)
+    with computed_export(folder, asker, progress=progress) as computed:
+        return computed.report
 
 
 def export_ledger(
@@ -174,6 +167,40 @@ def _check_scope(engine: PostgresEngine, parameters: Parameters) -> None:
                 there = ", ".join(known[:8]) + (" ..." if len(known) > 8 else "")
                 raise BadRequest(f"site {site!r}: no deposit names it; there are {there or 'none at all'}")
     if parameters.machines:
-        missing = [m for m in parameters.machines if m not in engine.analysis.known_machines(parameters.machines)]
+        missing = [
+            m for m in parameters.machines if m not in engine.analysis.known_machines(parameters.machines)
+        ]
         if missing:
             raise BadRequest(f"machine {missing[0]!r}: it has no chain in the ledger")
+
+
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """A report, and the engine on which its relations still stand."""
+
+    report: Report
+    engine: Engine
+
+
+@contextmanager
+def computed_ledger(
+    url: str, parameters: Parameters, asker: Asker, *, verified: bool, progress: Progress = _silent
+) -> Iterator[Computed]:
+    """:func:`reconcile_ledger`, with the engine kept open for questions about the figures."""
+    breaks = verify_ledger(url, progress) if verified else None
+    engine = PostgresEngine(url, parameters)
+    try:
+        _check_scope(engine, parameters)
+        found = _computed(engine, parameters, item_masses(), progress)
+        yield Computed(report_on(parameters, found, breaks, item_masses(), asker), engine)
+    finally:
+        engine.close()
+
+
+@contextmanager
+def computed_export(folder: Path, asker: Asker, *, progress: Progress = _silent) -> Iterator[Computed]:
+    """:func:`reconcile_export`, with the engine kept open for questions about the figures."""
+    parameters, masses, manifest = read_export(folder)
+    with DuckDbEngine(folder) as engine:
+        found = _computed(engine, parameters, masses, progress)
+        yield Computed(report_on(parameters, found, manifest["ledger"], masses, asker), engine)

@@ -97,6 +97,19 @@ def rendered(report: Report, formats: Iterable[str] | None = None) -> dict[str, 
     return files
 
 
+def check_target(directory: str | os.PathLike[str], *, overwrite: bool) -> None:
+    """What :func:`write_report` would refuse, before the work is done for it.
+
+    Raises:
+        FolderRefused: the folder has other files, or can't be written.
+    """
+    target = Path(os.path.abspath(directory))  # noqa: PTH100 - a link stays a link, and is refused
+    with _refusing(target):
+        _replaces(target, overwrite=overwrite)
+        if not os.access(target.parent, os.W_OK | os.X_OK):
+            raise FolderRefused(f"{target.parent} can't be written: give another folder")
+
+
 def _replaces(target: Path, *, overwrite: bool) -> bool:
     """Whether a report is there that is to be replaced."""
     if not target.parent.is_dir():

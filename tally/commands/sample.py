@@ -13,7 +13,7 @@ import typer
 from rich.markup import escape
 
 from audit.sampling.plan import Method
-from tally.commands.verify import _audit_url, _utc
+from tally.commands.reconciling import audit_url, utc
 from tally.console import FOUND, Json, output, print_json
 from tally.errors import TallyError
 from tally.settings import read_settings
@@ -74,7 +74,7 @@ def sample(
 
     check_suffix(sheet.suffix)
     _check_free(sheet)
-    since, until = _utc(since), _utc(until)
+    since, until = utc(since), utc(until)
     planned = partial(
         plan_of,
         method,
@@ -142,9 +142,9 @@ def evaluate(
 
 
 def _population(url: str | None) -> Population:
-    from audit.reconcile import population  # type: ignore[import-not-found,attr-defined,unused-ignore]
+    from audit.reconcile.population import population
 
-    return partial(population, url or _audit_url(read_settings()))
+    return partial(population, url or audit_url(read_settings()))
 
 
 def _details(result: Result) -> list[str]:

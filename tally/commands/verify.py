@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated
 
 import typer
 
+from tally.commands.reconciling import audit_url, utc
 from tally.console import FOUND, Json, output, print_json
-from tally.errors import NotRunning
 from tally.progress import LongWork
-from tally.settings import Settings, read_settings
-from tally.stack.state import is_locked
+from tally.settings import read_settings
 
 
 def verify(
@@ -37,9 +36,9 @@ def verify(
     from audit.twin import verify_twin
     from audit.verify import verify as verify_ledger
 
-    address = url or _audit_url(read_settings())
+    address = url or audit_url(read_settings())
     with LongWork("verifying", "rows", shown=False if json else None) as work:
-        report = verify_ledger(address, stream, machine, _utc(since), _utc(until), processes, work.update)
+        report = verify_ledger(address, stream, machine, utc(since), utc(until), processes, work.update)
     second = verify_twin(address, stream) if twin else None
     if json:
         print_json(report.to_json() | ({} if second is None else {"twin": second.to_json()}))
@@ -50,16 +49,3 @@ def verify(
             console.print(twin_text(second))
     if not report.ok or (second is not None and not second.ok):
         raise typer.Exit(FOUND)
-
-
-def _audit_url(settings: Settings) -> str:
-    from tally.stack import plan
-
-    if settings.database_url is None and not is_locked(settings.run_dir):
-        raise NotRunning("the embedded database does not run; start it with `tally up` or `tally db start`")
-    return plan.database_urls(settings)["TALLY_AUDIT_DATABASE_URL"]
-
-
-def _utc(moment: datetime | None) -> datetime | None:
-    """Times on the command line are UTC unless they say otherwise."""
-    return moment if moment is None or moment.tzinfo is not None else moment.replace(tzinfo=UTC)
