@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
 from typing import Final
 
 import structlog
@@ -20,6 +19,7 @@ from collector.service import IngestService
 from collector.settings import CollectorSettings
 from service.http_server import serving
 from service.readiness import Readiness
+from service.stopping import told_to_stop
 from store.errors import StoreError
 from store.writer import LedgerWriter, Step, last_seen, no_step
 
@@ -58,9 +58,6 @@ async def serve(settings: CollectorSettings, *, step: Step = no_step) -> int:
     )
     readiness = Readiness()
     budget = Budget(settings.max_in_flight_bytes, settings.retry_after_s)
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
 
     def refused(signal_name: str, error: RequestError) -> None:
         metrics.requests.labels(signal_name, type(error).__name__).inc()
@@ -75,8 +72,9 @@ async def serve(settings: CollectorSettings, *, step: Step = no_step) -> int:
     grpc_server = create_grpc_server(
         service, max_bytes=settings.max_request_bytes, budget=budget, on_refusal=refused
     )
-    pipeline.start()
     async with contextlib.AsyncExitStack() as stack:
+        stop = stack.enter_context(told_to_stop())
+        pipeline.start()
         stack.push_async_callback(_close, [*writers, reader])
         await stack.enter_async_context(serving(app, settings.host, settings.http_port, "OTLP/HTTP"))
         try:

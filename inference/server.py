@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
 from importlib.metadata import version
 from typing import Final
 
@@ -39,6 +38,7 @@ from outbox.sender import RawSender
 from outbox.spool import Spool
 from service.http_server import serving
 from service.readiness import Readiness
+from service.stopping import told_to_stop
 from store.governance import GovernanceStore
 from store.ground_truth import GroundTruthStore
 from store.reviews import ReviewStore
@@ -59,10 +59,8 @@ async def serve(settings: InferenceSettings) -> int:
         OutboxError: the outbox can't be opened.
     """
     principals = Principals.read(settings.principals)
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with contextlib.AsyncExitStack() as stack:
+        stop = stack.enter_context(told_to_stop())
         spool = Spool(settings.state_dir / OUTBOX)
         stack.callback(spool.close)
         sessions = Sessions(settings.database_url.get_secret_value())
