@@ -64,6 +64,14 @@ def test_removing_a_tree_does_not_follow_links_out_of_it(tmp_path: Path) -> None
     assert (outside / "kept").exists()
 
 
+def test_a_free_port_is_kept_for_a_server_that_names_it() -> None:
+    port = free_port()
+    with socket.socket() as somebody, pytest.raises(OSError, match="in use"):
+        somebody.bind(("127.0.0.1", port))
+    with socket.create_server(("127.0.0.1", port)):
+        pass
+
+
 def test_a_taken_port_is_named_with_its_variable() -> None:
     port = free_port()
     check_free(port, "TALLY_DB_PORT")
