@@ -50,18 +50,25 @@ class Died(Exception):
 async def forward(
     spool: Spool, collector: SteppedCollector, *, die_at: str | None = None
 ) -> CollectorRegistry:
-    """Forward until the spool is empty, or until death."""
+    """Forward all that is in the spool, or until death."""
 
     def step(name: str) -> None:
         if name == die_at:
             raise Died
 
     registry = CollectorRegistry()
+
+    def counted() -> float:
+        """Requests that have left the spool; a request leaves first and is counted then."""
+        names = ("tally_outbox_sent_total", "tally_outbox_refused_total")
+        return sum(registry.get_sample_value(name) or 0.0 for name in names)
+
+    waiting = spool.depth().requests
     async with RawSender(f"127.0.0.1:{collector.grpc_port}") as sender:
         forwarder = asyncio.create_task(Forwarder(spool, sender, registry, step=step).run())
         try:
             async with asyncio.timeout(30):
-                while spool.depth().requests and not forwarder.done():  # noqa: ASYNC110  (the spool tells nobody)
+                while counted() < waiting and not forwarder.done():  # noqa: ASYNC110  (nobody is told)
                     await asyncio.sleep(0.02)
             if forwarder.done():
                 await forwarder
