@@ -7,8 +7,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 SOURCES := $(wildcard audit collector generator inference ledger migrations outbox service store tally tests)
-# make test ARGS="-k chain" runs a part of the tests
-ARGS ?=
+# make test runs all tests in two processes; make test ARGS="-k chain" runs a part of them in one, and
+# make test ARGS="-n 2 tests/faults" in two. Each process has a database server of its own.
+ARGS ?= -n 2
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test up down lint format bench lock setup clean distclean

@@ -5,7 +5,6 @@ The classes behind them, with what they offer, are in ``tally.testing``.
 
 from __future__ import annotations
 
-import secrets
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -61,10 +60,13 @@ def stack_settings() -> Settings:
 
 
 @pytest.fixture(scope="session")
-def cluster(stack_settings: Settings) -> Iterator[Cluster]:
-    """One server for all tests: the one at TALLY_DATABASE_URL, else an embedded one on a free port."""
+def cluster(stack_settings: Settings, testrun_uid: str) -> Iterator[Cluster]:
+    """A server for all tests of a worker: the one at TALLY_DATABASE_URL, else an embedded one on a free port.
+
+    ``testrun_uid``, random and the same in all workers, is the password of the roles that they share there.
+    """
     if stack_settings.database_url is not None:
-        password = secrets.token_urlsafe(16)
+        password = testrun_uid
         yield Cluster(with_database(stack_settings.database_url, "postgres"), lambda _role: password, None)
         return
     with temporary_directory() as directory:
