@@ -1,12 +1,13 @@
 """The score of a reconciliation: what it found against what the generator's manifest says went wrong.
 
-The manifest is the truth.  From it follows, fault by fault, what a reconciliation of a period must find; the engine
-says what it found.  ``missing`` are faults that it did not find or put into another class, ``false`` are findings
-that no fault explains.  The ESG figures are computed from the manifest anew, with Decimal and the factor file alone,
-so that an error in ``audit`` can't hide in its own arithmetic.
+The manifest is the truth.  From it follows, fault by fault, what a reconciliation of a period must find; the
+engine says what it found.  ``missing`` are faults that it did not find or put into another class, ``false``
+are findings that no fault explains.  The ESG figures are computed from the manifest anew, with Decimal and
+the factor file alone, so that an error in ``audit`` can't hide in its own arithmetic.
 
 Whatever depends on times that a manifest does not state (when the deposit before a lost one happened, which
-heartbeat was the last) may be found near the period's borders and need not be.  For a whole run nothing is left open.
+heartbeat was the last) may be found near a border of the period that cuts through the run, and need not be.
+For a whole run nothing is left open.
 """
 
 from __future__ import annotations
@@ -30,8 +31,10 @@ Finding = tuple[str, ...]
 
 FACTOR_FILE: Final = Path(__file__).parents[2] / "audit" / "esg" / "factor_sets" / "epa-warm-15.csv"
 _SECOND_US: Final = 1_000_000
-_NEIGHBOUR_US: Final = 12 * 3_600 * _SECOND_US
-"""A machine's next deposit comes within it; our choice, twice the longest night of a busy machine."""
+_NEIGHBOUR_US: Final = 6 * 3_600 * _SECOND_US
+"""A busy machine's next deposit comes within it: a downtime lasts up to four hours."""
+_SHIFT_US: Final = 900 * _SECOND_US
+"""No clock is off by more."""
 _LEAD_US: Final = _SECOND_US
 """A prediction is made less than that before its deposit."""
 _DIGITS: Final = Context(prec=60)
@@ -50,7 +53,7 @@ _SUBJECT_RULES: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """A time span of a machine, microseconds since 1970, that was found; ``shift_us``: by how much its clock is off."""
+    """What a machine had for a while, microseconds since 1970; ``shift_us``: how far its clock was off."""
 
     kind: str
     machine: str
@@ -175,7 +178,7 @@ class _Expecting:
     def _lost_deposit(self, fault: Mapping[str, Any], at: int, _to: int) -> None:
         lost = ("lost", str(fault["machine"]), str(fault["rows"][0]["device_seq"]))
         # A gap is in the period of the deposit before it, which came a little earlier.
-        borders = [border for border in (self.begin, self.end) if border > self.run_begin]
+        borders = [border for border in (self.begin, self.end) if self.run_begin < border < self.run_end]
         near = any(border <= at < border + _NEIGHBOUR_US for border in borders)
         if near or self._in_period(at):
             self.expected.add(lost, sure=not near)
@@ -298,9 +301,11 @@ class _Expecting:
                 )
             else:
                 failing = reported > 0
-            if failing and first < self.end and emptied > self.begin:
-                sure = self.begin <= first and emptied <= self.end
-                self.expected.add(("lots_balance", str(lot["lot_id"])), sure=sure)
+            if failing and first - _SHIFT_US < self.end and emptied + _SHIFT_US > self.begin:
+                first = max(first, emptied - _NEIGHBOUR_US)
+                begun = self.begin <= max(self.run_begin, first - _SHIFT_US)
+                ended = self.end >= min(self.run_end, emptied + _SHIFT_US)
+                self.expected.add(("lots_balance", str(lot["lot_id"])), sure=begun and ended)
 
 
 def transaction_of(fault: Mapping[str, Any]) -> str:
@@ -410,10 +415,10 @@ class EsgDifference:
 
 
 def esg_difference(manifest: Sequence[Mapping[str, Any]], report: Report) -> EsgDifference:
-    """How far the report on a whole run is from what follows from the truth, over all materials and both totals.
+    """How far the report on a whole run is from the truth, the most over all materials and both totals.
 
-    What must be reported is the manifest's sum of all records.  What must be supported is the truth without the
-    deposits that nothing supports: lost, without a prediction, or of an impossible mass.
+    What must be reported is the manifest's sum of all records.  What must be supported is the truth without
+    the deposits that nothing supports: lost, without a prediction, or of an impossible mass.
     """
     summary = next(line for line in manifest if line["record"] == "summary")
     reported = {material: int(mg) for material, mg in summary["reported_mg"].items()}
@@ -429,18 +434,18 @@ def esg_difference(manifest: Sequence[Mapping[str, Any]], report: Report) -> Esg
         for material, mg in wanted.items():
             grams = _DIGITS.multiply(Decimal(mg).scaleb(-6), factors[material])
             total = _DIGITS.add(total, grams)
-            line = lines.pop(material, None) if name == "supported" else lines.get(material)
-            if line is None:
+            said = lines.get(material)
+            if said is None:
                 masses.append(mg)
                 co2e.append(grams)
                 continue
-            figure = line.reported if name == "reported" else line.supported
+            figure = said.reported if name == "reported" else said.supported
             masses.append(figure.mass.mg - mg)
             co2e.append(_apart(figure.co2e.g, grams))
         figure = next(one.figure for one in report.totals if one.name == name)
         masses.append(figure.mass.mg - sum(wanted.values()))
         co2e.append(_apart(figure.co2e.g, total))
-    masses += [line.reported.mass.mg for line in lines.values()]
+    masses += [said.reported.mass.mg for name, said in lines.items() if name not in reported]
     return EsgDifference(max(map(abs, masses)), max(map(abs, co2e)))
 
 
@@ -451,7 +456,7 @@ def _apart(said: Decimal | None, computed: Decimal) -> Decimal:
 def avoided_kg_per_tonne(path: Path = FACTOR_FILE) -> dict[str, Decimal]:
     """What recycling a tonne avoids against landfilling it, by material, from the factor file's own values.
 
-    They are metric tons of CO2e per short ton (907.18474 kg), so a value times 1000 / 0.90718474 is kg per tonne.
+    They are metric tons of CO2e per short ton (907.18474 kg): times 1000 / 0.90718474 is kg per tonne.
     """
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(line for line in file if not line.startswith("#")))

@@ -1,4 +1,4 @@
-"""What ``tally reconcile``, ``report``, ``export`` and ``explain`` have in common: their options, and what they mean."""
+"""What ``tally reconcile``, ``report``, ``export`` and ``explain`` have in common: their options."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``tally report``, ``tally explain`` and ``tally correct``: what an auditor takes home, asks, and is answered by."""
+"""``tally report``, ``tally explain`` and ``tally correct``: what an auditor takes home, and asks."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def report(
     url: shared.Url = None,
     json: Json = False,
 ) -> None:
-    """Write the reconciliation report: JSON, HTML, PDF, XLSX, CSV. Exit code 1 unless the figures can be confirmed.
+    """Write the report: JSON, HTML, PDF, XLSX, CSV. Exit code 1 unless the figures can be confirmed.
 
     Example: tally report --from 2026-03-01 --to 2026-04-01 -o march-report
     """

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tally.demo import audit, fleet, models, reviews
+from tally.demo import audit, fleet, models, report, reviews
 from tally.demo.stage import Stage, stage
 from tally.demo.story import Story, console
 from tally.errors import TallyError
@@ -39,8 +39,13 @@ def play(story: Story, on: Stage, folder: Path) -> None:
         target = audit.cheat(story, on)
     with story.chapter("The auditor verifies again"):
         audit.expose(story, on, target)
+        report.refuse(story, on, folder)
     with story.chapter("The value is put back"):
         audit.restore(story, on, target)
+    with story.chapter("The auditor's report: what was claimed, what the evidence supports"):
+        report.write(story, on, folder)
+    with story.chapter("The same report from Parquet and SQL, without the operator"):
+        report.recompute(story, on, folder)
 
 
 def _end(story: Story, folder: Path, seconds: float) -> None:
@@ -55,9 +60,11 @@ def _end(story: Story, folder: Path, seconds: float) -> None:
         console.print(
             f"[bold green]All of it held.[/]  {rows:,} rows came in over OTLP, were chained and committed;\n"
             "models were trained, approved, promoted and rolled back, each step and each answer a row;\n"
-            "one changed value was named by stream, machine and row; put back, the ledger verifies again."
+            "one changed value was named by stream, machine and row; put back, the ledger verifies again;\n"
+            "the report names the faults that the fleet had, and DuckDB computes it byte for byte from an export."
         )
     console.print(f"\nIn {seconds:.0f} s.  Every figure: {_shown(folder / 'summary.json')}")
+    console.print(f"The report: {_shown(folder / 'report' / 'report.html')} (and PDF, XLSX, CSV, JSON)")
     console.print(f"The faults that the fleet had: {_shown(folder / 'manifest.jsonl')}")
     console.print(f"Logs: {_shown(folder / 'stack' / 'log')}")
     console.print(
