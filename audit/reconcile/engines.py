@@ -79,13 +79,16 @@ class DuckDbEngine:
     def __init__(self, folder: Path, memory_mib: int = 1536, threads: int | None = None) -> None:
         """``memory_mib``: what DuckDB may take before it uses disk.
 
+        The database is in memory, so nothing in it needs to be temporary; another cursor, on which rows are
+        streamed, would not see what is.
+
         Raises:
             BadExport: a relation's file is missing or can't be read.
         """
         self._connection = duckdb.connect(
             config={"memory_limit": f"{memory_mib}MiB", "autoinstall_known_extensions": False}
         )
-        self._connection.execute("SET TimeZone = 'UTC'")
+        self._connection.execute("SET GLOBAL TimeZone = 'UTC'")
         if threads is not None:
             self._connection.execute(f"SET threads = {threads:d}")
         for name in EVIDENCE:
@@ -111,11 +114,11 @@ class DuckDbEngine:
 
     def define(self, name: str, text: str) -> None:
         """Make a view."""
-        self._run(f"CREATE TEMPORARY VIEW {name} AS {text}")
+        self._run(f"CREATE VIEW {name} AS {text}")
 
     def keep(self, name: str, text: str) -> None:
         """Run a query and keep its rows under that name."""
-        self._run(f"CREATE TEMPORARY TABLE {name} AS {text}")
+        self._run(f"CREATE TABLE {name} AS {text}")
 
     def rows(self, text: str) -> list[Row]:
         """All rows of a query, by column name."""
