@@ -22,7 +22,7 @@ from audit.reconcile.build import Asker
 from audit.reconcile.engines import DuckDbEngine, Engine, PostgresEngine, compute
 from audit.reconcile.export import read_export
 from audit.reconcile.masses import item_masses
-from audit.reconcile.parameters import Parameters, micros
+from audit.reconcile.parameters import Parameters, micros, moment_of
 from audit.reconcile.results import results
 from audit.reconcile.run import export_ledger, report_on, verify_ledger
 from audit.reporting.as_json import render
@@ -30,7 +30,6 @@ from audit.reporting.model import Report
 from generator import api
 from tally.bench.reconciliation_score import (
     Expected,
-    Finding,
     Found,
     contradictions,
     esg_difference,
@@ -186,40 +185,29 @@ def test_a_day_of_the_run_has_the_faults_of_that_day(run: Run, tmp_path: Path) -
 
 def test_a_border_through_a_late_arrival_and_a_wrong_clock_parts_what_it_cuts(run: Run) -> None:
     """On each side exactly the deposits are named whose event and arrival the border parts."""
+    times = deposit_times(run)
     [late, *_] = run.faults("late_arrival")
-    skew = max(
-        run.faults("clock_skew"), key=lambda line: abs(line["parameters"]["shift_ms"]) * len(line["rows"])
-    )
+    [skew, *_] = [fault for fault in run.faults("clock_skew") if members(fault)]
     for fault in (late, skew):
-        cut = middle(fault["from"], fault["to"])
-        before, after = Parameters(start=run.start, end=cut), Parameters(start=cut, end=run.end)
-        parted: set[Finding] = set()
-        for parameters in (before, after):
+        transaction = members(fault)[0]
+        cut = moment_of(sum(times[transaction]) // 2)
+        named: set[str] = set()
+        for parameters in (Parameters(start=run.start, end=cut), Parameters(start=cut, end=run.end)):
             report, found = on_postgres(run, parameters)
             agrees(expected_of(run.manifest, parameters), report, found)
-            assert named(found, "out_of_period") == across(run, parameters)
-            parted |= named(found, "out_of_period")
-        members = {str(row.get("transaction_id")) for row in fault["rows"]}
-        assert any(transaction in members for (transaction,) in parted)
+            across = {finding[1] for finding in found.findings if finding[0] == "out_of_period"}
+            assert across == set(out_of_period(times, parameters))
+            named |= across
+        assert transaction in named
 
 
-def middle(begin: str, end: str) -> datetime:
-    first, last = datetime.fromisoformat(begin), datetime.fromisoformat(end)
-    return first + (last - first) / 2
+def members(fault: dict[str, Any]) -> list[str]:
+    """The transactions of a fault."""
+    return [str(row["transaction_id"]) for row in fault["rows"] if row["stream"] == "transactions"]
 
 
-def named(found: Found, kind: str) -> set[Finding]:
-    return {finding[1:] for finding in found.findings if finding[0] == kind}
-
-
-def across(run: Run, parameters: Parameters) -> set[Finding]:
-    """Deposits whose records, as the ledger has them, are claimed and arrived on two sides of a border.
-
-    A record that arrives after the period that it claims may have been sent again; it is ``late`` if it took
-    long.  A repeated record is no other deposit.
-    """
-    begin, end = micros(parameters.start), micros(parameters.end)
-    found: set[Finding] = set()
+def deposit_times(run: Run) -> dict[str, tuple[int, int]]:
+    """When each deposit happened by its machine's clock, and when its first record arrived; microseconds."""
     with psycopg.connect(run.database.audit_url) as connection:
         rows = connection.execute(
             """
@@ -229,8 +217,13 @@ def across(run: Run, parameters: Parameters) -> set[Finding]:
             FROM transactions ORDER BY transaction_id, seq
             """
         )
-        for transaction, event, observed in rows:
-            claimed, arrived = begin <= event < end, begin <= (observed or event) < end
-            if (claimed and (observed or event) < begin) or (arrived and not claimed):
-                found.add((str(transaction),))
-    return found
+        return {str(name): (event, event if arrived is None else arrived) for name, event, arrived in rows}
+
+
+def out_of_period(times: dict[str, tuple[int, int]], parameters: Parameters) -> Iterator[str]:
+    """Deposits that claim the period and arrived before it, or that arrived in it and claim another."""
+    begin, end = micros(parameters.start), micros(parameters.end)
+    for transaction, (event, arrived) in times.items():
+        claimed = begin <= event < end
+        if (claimed and arrived < begin) or (not claimed and begin <= arrived < end):
+            yield transaction
