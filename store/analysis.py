@@ -38,7 +38,7 @@ EVIDENCE: Final = (
 
 @dataclass(frozen=True, slots=True)
 class EvidenceScope:
-    """Which rows are evidence: event times from ``since`` up to ``until``; of these sites and machines or all."""
+    """Which rows are evidence: event times from ``since`` to ``until``, of some sites or machines or all."""
 
     since: datetime
     until: datetime
@@ -55,7 +55,7 @@ class Analysis:
     """
 
     def __init__(self, url: str, memory_mib: int = 512) -> None:
-        """``memory_mib``: what sorts and hash joins may take, all processes together, before they use disk."""
+        """``memory_mib``: what sorts and joins may take, all processes together, before they use disk."""
         self._token = secrets.token_hex(4)
         self._evidence: dict[str, str] = {}
         with translated_reading():

@@ -1,4 +1,4 @@
-"""The rules, a small module each with its SQL beside it.  Adding one is adding a file that defines ``RULE``."""
+"""The rules, a small module each with its SQL beside it.  Adding one is adding such a pair."""
 
 from __future__ import annotations
 

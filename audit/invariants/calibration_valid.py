@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from audit.invariants.rule import Asked, Row, Rule, Verdict, failing, plural, sql_beside
+from audit.invariants.rule import Asked, Row, Rule, Verdict, clauses, failing, plural, sql_beside
 
 
 def _judge(asked: Asked) -> Verdict:
@@ -11,8 +11,10 @@ def _judge(asked: Asked) -> Verdict:
         asked,
         asked.counted.machines,
         "Every machine that recorded deposits had a valid calibration throughout.",
-        f"{plural(expired, 'machine weighed', 'machines weighed')} with an expired calibration; "
-        f"{plural(unknown, 'machine has', 'machines have')} none on record.",
+        clauses(
+            (expired, plural(expired, "machine") + " weighed without a valid calibration at times"),
+            (unknown, plural(unknown, "machine has", "machines have") + " no calibration on record"),
+        ),
         "FAILED" if expired else "REVIEW_REQUIRED",
     )
 
@@ -25,7 +27,8 @@ RULE = Rule(
     name="calibration_valid",
     title="Scales were calibrated",
     assertion="accuracy",
-    says="A calibration of the machine's scale that covers the whole time of its deposits in the period is on record.",
+    says="A calibration of the machine's scale that covers the whole time of its deposits in the "
+    "period is on record.",
     judge=_judge,
     detail=_detail,
     summed=("unknown", "expired"),

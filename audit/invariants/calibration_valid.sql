@@ -1,5 +1,5 @@
 -- Machines with deposits in the period that no calibration on record covers.  Times are compared in whole days.
--- Reads: deposits, calibrations, parameters
+-- Reads: claims, calibrations, parameters
 SELECT
     w.machine_id AS subject,
     NULL AS stream, w.machine_id AS chain, NULL AS seq,
@@ -7,7 +7,7 @@ SELECT
     CASE WHEN max(c.machine_id) IS NULL THEN 1 ELSE 0 END AS unknown,
     CASE WHEN max(c.machine_id) IS NULL THEN 0 ELSE 1 END AS expired
 FROM (
-    SELECT machine_id, CAST(sum(mass_mg) AS bigint) AS mass_mg FROM claims GROUP BY machine_id
+    SELECT machine_id, CAST(sum(mass_mg) AS decimal(38, 0)) AS mass_mg FROM claims GROUP BY machine_id
 ) AS w
 CROSS JOIN parameters AS q
 LEFT JOIN calibrations AS c ON c.machine_id = w.machine_id

@@ -11,7 +11,8 @@ def _judge(asked: Asked) -> Verdict:
         asked,
         asked.counted.predictions,
         "Every unsure prediction was decided by a human.",
-        f"{plural(found, 'deposit rests', 'deposits rest')} on a prediction that was unsure and that nobody confirmed.",
+        f"{plural(found, 'deposit rests', 'deposits rest')} on a prediction that was unsure and "
+        "that nobody confirmed.",
         "REVIEW_REQUIRED",
     )
 

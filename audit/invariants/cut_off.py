@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from audit.invariants.rule import Asked, Row, Rule, Verdict, failing, plural, sql_beside
+from audit.invariants.rule import Asked, Row, Rule, Verdict, clauses, failing, plural, sql_beside
 
 
 def _judge(asked: Asked) -> Verdict:
-    claimed, arrived = asked.answer.sums["claimed_early"], asked.answer.sums["arrived_after"]
+    sums = asked.answer.sums
+    early, after, elsewhere = sums["claimed_early"], sums["arrived_after"], sums["elsewhere"]
     return failing(
         asked,
         asked.counted.deposits,
         "No deposit crosses the borders of the period.",
-        f"{plural(claimed, 'deposit claims', 'deposits claim')} the period but arrived before it; {plural(arrived, 'deposit')} "
-        "of it arrived after its end; "
-        f"{plural(asked.answer.sums['elsewhere'], 'deposit')} that arrived in it claim another.",
-        "FAILED" if claimed else "REVIEW_REQUIRED",
+        clauses(
+            (early, plural(early, "deposit claims", "deposits claim") + " the period but arrived before it"),
+            (after, plural(after, "deposit") + " of the period arrived after its end"),
+            (elsewhere, plural(elsewhere, "deposit") + " arrived in the period and belongs to another"),
+        ),
+        "FAILED" if early else "REVIEW_REQUIRED",
     )
 
 
@@ -30,7 +33,8 @@ RULE = Rule(
     name="cut_off",
     title="Deposits are in the period they belong to",
     assertion="cut-off",
-    says="A deposit belongs to the period of its event.  One that arrived before the period it claims, or whose arrival and event lie on two sides of a border, is named.",
+    says="A deposit belongs to the period of its event.  One that arrived before the period it "
+    "claims, or whose arrival and event lie on two sides of a border, is named.",
     judge=_judge,
     detail=_detail,
     summed=("claimed_early", "arrived_after", "elsewhere"),

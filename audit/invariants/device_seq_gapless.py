@@ -11,7 +11,8 @@ def _judge(asked: Asked) -> Verdict:
         asked,
         asked.counted.deposits,
         "Every number between a machine's first and last deposit is there.",
-        f"{plural(lost, 'deposit is', 'deposits are')} missing in the machines' own counts; their mass is estimated from "
+        f"{plural(lost, 'deposit is', 'deposits are')} missing in the machines' own counts; their "
+        "mass is estimated from "
         "the same machine's deposits and stays apart from what was measured.",
     )
 
@@ -25,7 +26,8 @@ RULE = Rule(
     name="device_seq_gapless",
     title="The machines' own counts have no gaps",
     assertion="completeness",
-    says="Each machine numbers its deposits; a number that is on record nowhere between two others is a lost deposit.",
+    says="Each machine numbers its deposits; a number that is on record nowhere between two others "
+    "is a lost deposit.",
     judge=_judge,
     detail=_detail,
     summed=("lost",),

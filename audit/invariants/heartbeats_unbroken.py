@@ -11,7 +11,8 @@ def _judge(asked: Asked) -> Verdict:
         asked,
         asked.counted.heartbeats,
         "No machine fell silent.",
-        f"{plural(found, 'silence')}, {asked.answer.sums['silent_us'] // 60_000_000:,} min in all: what happened in them is unknown, "
+        f"{plural(found, 'silence')}, {asked.answer.sums['silent_us'] // 60_000_000:,} min in all: "
+        "what happened in them is unknown, "
         "and each needs an explanation.",
         "REVIEW_REQUIRED",
     )
@@ -25,7 +26,8 @@ RULE = Rule(
     name="heartbeats_unbroken",
     title="Machines were heard without a break",
     assertion="completeness",
-    says="A machine gives a sign of life every heartbeat interval; where more than two are missing, nobody knows what it did.",
+    says="A machine gives a sign of life every heartbeat interval; where more than two are "
+    "missing, nobody knows what it did.",
     judge=_judge,
     detail=_detail,
     summed=("silent_us",),

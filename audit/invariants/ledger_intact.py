@@ -17,7 +17,8 @@ def _judge(asked: Asked) -> Verdict:
     return Verdict(
         "FAILED",
         rows,
-        f"The ledger contradicts itself in {plural(ledger.break_count, 'place')}: no figure of this report can be "
+        f"The ledger contradicts itself in {plural(ledger.break_count, 'place')}: no figure of "
+        "this report can be "
         "relied on until that is explained.",
     )
 

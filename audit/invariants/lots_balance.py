@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from audit.invariants.rule import Asked, Row, Rule, Verdict, failing, grams, plural, sql_beside
+from audit.invariants.rule import Asked, Row, Rule, Verdict, clauses, failing, grams, plural, sql_beside
 
 
 def _judge(asked: Asked) -> Verdict:
@@ -15,8 +15,13 @@ def _judge(asked: Asked) -> Verdict:
         asked,
         asked.counted.lots,
         "Every lot weighs what was recorded into it.",
-        f"{plural(differing, 'lot differs', 'lots differ')} from the plant's ticket by more than the tolerance; "
-        f"{plural(unweighed, 'closed lot has', 'closed lots have')} no ticket.",
+        clauses(
+            (
+                differing,
+                plural(differing, "lot differs", "lots differ") + " from the plant's ticket by too much",
+            ),
+            (unweighed, plural(unweighed, "closed lot has", "closed lots have") + " no ticket"),
+        ),
         "FAILED" if differing else "REVIEW_REQUIRED",
     )
 
@@ -24,14 +29,18 @@ def _judge(asked: Asked) -> Verdict:
 def _detail(row: Row) -> str:
     if row["unweighed"]:
         return f"no ticket for {grams(row['recorded_mg'])}"
-    return f"recorded {grams(row['recorded_mg'])}, weighed {grams(row['ticket_mg'])}: {grams(row['recorded_mg'] - row['ticket_mg'])} apart"
+    return (
+        f"recorded {grams(row['recorded_mg'])}, weighed {grams(row['ticket_mg'])}: "
+        f"{grams(row['recorded_mg'] - row['ticket_mg'])} apart"
+    )
 
 
 RULE = Rule(
     name="lots_balance",
     title="Lots weigh what was recorded into them",
     assertion="accuracy",
-    says="Between two emptyings, the sum of a machine's deposits is what the plant's scale shows, within the tolerance.",
+    says="Between two emptyings, the sum of a machine's deposits is what the plant's scale shows, "
+    "within the tolerance.",
     judge=_judge,
     detail=_detail,
     summed=("differing", "unweighed"),

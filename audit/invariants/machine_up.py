@@ -23,7 +23,8 @@ RULE = Rule(
     name="machine_up",
     title="Machines were up when they recorded deposits",
     assertion="occurrence",
-    says="No deposit is recorded in a silence: a time without a sign of life, its first and last heartbeat interval left out.",
+    says="No deposit is recorded in a silence: a time without a sign of life, its first and last "
+    "heartbeat interval left out.",
     judge=_judge,
     detail=_detail,
     order=120,

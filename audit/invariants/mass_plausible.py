@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from audit.invariants.rule import Asked, Row, Rule, Verdict, failing, grams, plural, sql_beside
+from audit.invariants.rule import Asked, Row, Rule, Verdict, clauses, failing, grams, plural, sql_beside
 
 
 def _judge(asked: Asked) -> Verdict:
+    implausible, unbalanced = asked.answer.sums["implausible"], asked.answer.sums["unbalanced"]
     return failing(
         asked,
         asked.counted.deposits,
         "Every mass is one that its items can have, and net is gross minus tare.",
-        f"{plural(asked.answer.sums['implausible'], 'mass is', 'masses are')} none that the items can have; "
-        f"{plural(asked.answer.sums['unbalanced'], 'mass is', 'masses are')} not gross minus tare.",
+        clauses(
+            (implausible, plural(implausible, "mass is", "masses are") + " none that the items can have"),
+            (unbalanced, plural(unbalanced, "mass is", "masses are") + " not gross minus tare"),
+        ),
     )
 
 

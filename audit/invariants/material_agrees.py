@@ -11,7 +11,8 @@ def _judge(asked: Asked) -> Verdict:
         asked,
         asked.counted.transactions,
         "Every deposit was declared as what it was recognised as.",
-        f"{plural(found, 'deposit was', 'deposits were')} declared as one material and recognised as another: the total "
+        f"{plural(found, 'deposit was', 'deposits were')} declared as one material and recognised "
+        "as another: the total "
         "mass stays, but its CO2e does not.",
     )
 
@@ -24,7 +25,8 @@ RULE = Rule(
     name="material_agrees",
     title="Declared and accepted material agree",
     assertion="classification",
-    says="The declared material is the predicted one, or one that the predicted class stands for; a human's decision comes before the prediction.",
+    says="The declared material is the predicted one, or one that the predicted class stands for; "
+    "a human's decision comes before the prediction.",
     judge=_judge,
     detail=_detail,
     order=50,

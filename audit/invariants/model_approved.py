@@ -11,7 +11,8 @@ def _judge(asked: Asked) -> Verdict:
         asked,
         asked.counted.predictions,
         "Every prediction comes from a version that somebody other than its trainer had approved.",
-        f"{plural(found, 'prediction comes', 'predictions come')} from a version without an approval in force.",
+        f"{plural(found, 'prediction comes', 'predictions come')} from a version without an "
+        "approval in force.",
     )
 
 
@@ -23,10 +24,11 @@ RULE = Rule(
     name="model_approved",
     title="Model versions were approved when they predicted",
     assertion="accuracy",
-    says="When an answer was recorded, an approval of that very version, by somebody other than its trainer, was on record and in force.",
+    says="When an answer was recorded, an approval of that very version, by somebody other than "
+    "its trainer, was on record and in force.",
     judge=_judge,
     detail=_detail,
-    summed=("unapproved",),
+    summed=("unapproved", "predictions"),
     order=150,
     sql=sql_beside(__file__),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from audit.invariants.rule import Asked, Row, Rule, Verdict, failing, plural, sql_beside
+from audit.invariants.rule import Asked, Row, Rule, Verdict, clauses, failing, plural, sql_beside
 
 
 def _judge(asked: Asked) -> Verdict:
@@ -11,8 +11,10 @@ def _judge(asked: Asked) -> Verdict:
         asked,
         asked.counted.transactions,
         "Every deposit has exactly one prediction.",
-        f"{plural(missing, 'deposit has', 'deposits have')} no prediction, so nothing but the machine's word supports "
-        f"{'it' if missing == 1 else 'them'}; {plural(extra, 'prediction is', 'predictions are')} one too many.",
+        clauses(
+            (missing, plural(missing, "deposit rests", "deposits rest") + " on the machine's word alone"),
+            (extra, plural(extra, "prediction comes", "predictions come") + " after a first one"),
+        ),
         "REVIEW_REQUIRED",
     )
 
@@ -29,7 +31,8 @@ RULE = Rule(
     name="one_prediction",
     title="Each deposit has exactly one prediction",
     assertion="occurrence",
-    says="Every deposit needs one prediction for its transaction.  A deposit without is not supported; of several the earliest counts.",
+    says="Every deposit needs one prediction for its transaction.  A deposit without is not "
+    "supported; of several the earliest counts.",
     judge=_judge,
     detail=_detail,
     summed=("missing", "extra"),

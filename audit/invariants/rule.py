@@ -119,3 +119,9 @@ def grams(mg: int) -> str:
     tenths = (abs(mg) + 50) // 100
     sign = "-" if mg < 0 and tenths else ""
     return f"{sign}{tenths // 10:,}.{tenths % 10} g"
+
+
+def clauses(*parts: tuple[int, str]) -> str:
+    """The clauses that have something to say, as a sentence."""
+    said = "; ".join(clause for count, clause in parts if count)
+    return f"{said[:1].upper()}{said[1:]}."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from audit.invariants.rule import Asked, Row, Rule, Verdict, failing, plural, sql_beside
+from audit.invariants.rule import Asked, Row, Rule, Verdict, clauses, failing, plural, sql_beside
 
 
 def _judge(asked: Asked) -> Verdict:
@@ -11,8 +11,11 @@ def _judge(asked: Asked) -> Verdict:
         asked,
         asked.counted.temperatures,
         "Every temperature follows from the one before.",
-        f"{plural(spikes, 'spike')} and {plural(drifts, 'drift')} of temperature sensors: no mass depends on them, but "
-        "the machines need a look.",
+        clauses(
+            (spikes, plural(spikes, "spike") + " of a temperature sensor"),
+            (drifts, plural(drifts, "drift") + " of one"),
+            (1, "no mass depends on them, but the machines need a look"),
+        ),
         "REVIEW_REQUIRED",
     )
 
@@ -25,7 +28,8 @@ RULE = Rule(
     name="temperature_credible",
     title="Temperature sensors read what can be",
     assertion="accuracy",
-    says="A temperature neither leaps and leaps back within a few readings, nor comes back from a drift with a leap.",
+    says="A temperature neither leaps and leaps back within a few readings, nor comes back from a "
+    "drift with a leap.",
     judge=_judge,
     detail=_detail,
     summed=("spikes", "drifts"),

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from audit.invariants.rule import Asked, Row, Rule, Verdict, failing, plural, sql_beside
+from audit.invariants.rule import Asked, Row, Rule, Verdict, clauses, failing, plural, sql_beside
 
 
 def _judge(asked: Asked) -> Verdict:
-    sums = asked.answer.sums
+    skewed, late = asked.answer.sums["skewed"], asked.answer.sums["late"]
     return failing(
         asked,
         asked.counted.deposits,
         "Every record arrived when its event time says, and no clock was off.",
-        f"{plural(sums['skewed'], 'stretch', 'stretches')} of a clock that was off; {plural(sums['late'], 'deposit')} "
-        "that arrived late.",
+        clauses(
+            (skewed, "a clock was off in " + plural(skewed, "stretch", "stretches") + " of time"),
+            (late, plural(late, "deposit") + " arrived late"),
+        ),
         "REVIEW_REQUIRED",
     )
 
@@ -28,7 +30,8 @@ RULE = Rule(
     name="times_consistent",
     title="Event time and arrival agree",
     assertion="cut-off",
-    says="A record arrives within the allowed time after its event, never before it; a machine's clock is right within the tolerance.",
+    says="A record arrives within the allowed time after its event, never before it; a machine's "
+    "clock is right within the tolerance.",
     judge=_judge,
     detail=_detail,
     summed=("skewed", "late"),

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from audit.invariants.rule import Asked, Row, Rule, Verdict, failing, grams, plural, sql_beside
+from audit.invariants.rule import Asked, Row, Rule, Verdict, clauses, failing, grams, plural, sql_beside
 
 
 def _judge(asked: Asked) -> Verdict:
-    duplicates = asked.answer.sums["duplicate"]
-    conflicts = asked.answer.sums["conflict"]
+    sums = asked.answer.sums
     return failing(
         asked,
         asked.counted.deposits,
-        "No transaction id is used twice.",
-        f"{plural(duplicates, 'record repeats', 'records repeat')} a transaction and {plural(conflicts, 'contradicts', 'contradict')} "
-        "one: their mass was reported more than once.",
+        "No transaction is on record twice.",
+        clauses(
+            (
+                sums["duplicate"],
+                plural(sums["duplicate"], "record repeats", "records repeat") + " a transaction",
+            ),
+            (sums["conflict"], plural(sums["conflict"], "record contradicts", "records contradict") + " one"),
+            (1, "that mass was reported more than once"),
+        ),
     )
 
 
@@ -26,7 +31,8 @@ RULE = Rule(
     name="transactions_unique",
     title="Each transaction is recorded once",
     assertion="occurrence",
-    says="A transaction id stands for one deposit.  The same content again is a duplicate, other content a conflict; the record with the least mass counts.",
+    says="A transaction id stands for one deposit.  The same content again is a duplicate, other "
+    "content a conflict; the record with the least mass counts.",
     judge=_judge,
     detail=_detail,
     summed=("duplicate", "conflict"),

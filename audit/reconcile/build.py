@@ -68,12 +68,12 @@ _TOTALS: Final = (
     ("lost_estimate", "estimate of what was never recorded; in no sum above"),
 )
 _NOTES: Final = (
-    "The reported figure is the sum of all deposit records whose event time, by the machine's clock, lies in the period.",
+    "The reported figure is the sum of the deposit records whose event time lies in the period.",
     "A transaction's uniqueness is checked among the records of the period and its margin, not of all times.",
     "Of a transaction recorded several times, the record with the least mass counts.",
     "A deposit's time of arrival is what its machine stated as observed time; without one, its event time.",
-    "What a wrong, missing or unsure classification does to CO2e follows from the factors; mass itself is not changed by it.",
-    "Lost deposits are estimated from the same machine's deposits of the period; the estimate is in no other sum.",
+    "What a wrong classification does to CO2e follows from the factors; the total mass is not changed by it.",
+    "Lost deposits are estimated from the same machine's deposits; the estimate is in no other sum.",
     "Differences between lots and tickets are evidence of errors, not an effect of their own.",
 )
 
@@ -107,6 +107,7 @@ def build(
     ledger: LedgerState,
     masses: ItemMasses,
     asker: Asker,
+    *,
     sql_digest: str,
 ) -> Report:
     """The report on the results."""
@@ -357,7 +358,8 @@ class _Builder:
             mass_mg=-sum(share.values()),
             effect_mg=sum(share.values()),
             effect_co2e_g=self.co2e_of(share),
-            detail=f"{numbers} of the machine's own count {'is' if lost == 1 else 'are'} on record nowhere; estimated",
+            detail=f"{numbers} of the machine's own count {'is' if lost == 1 else 'are'} on record "
+            "nowhere; estimated",
             positions=(Position("transactions", machine, int(row["chain_seq"])),),
         )
 

@@ -1,7 +1,7 @@
 """Compensating rows: what a correction of a deposit must say.
 
-A correction is an event ``audit.correction``.  It names the row that it corrects by chain, position and hash, the
-change of mass of one material, the reason and the actor.  The corrected row stays as it is.
+A correction is an event ``audit.correction``.  It names the row that it corrects by chain, position and hash,
+the change of mass of one material, the reason and the actor.  The corrected row stays as it is.
 """
 
 from __future__ import annotations

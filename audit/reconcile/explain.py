@@ -34,7 +34,8 @@ _PARTS: Final = (
     "lost_estimate",
 )
 _KINDS: Final = {
-    "overstated": "class IN ('duplicate', 'conflict', 'material_mismatch') OR (class = 'out_of_period' AND claimed = 1)",
+    "overstated": "class IN ('duplicate', 'conflict', 'material_mismatch') OR (class = "
+    "'out_of_period' AND claimed = 1)",
     "understated": "class = 'material_mismatch'",
     "in_doubt": "class IN ('missing_prediction', 'low_confidence') OR mass_problem <> ''",
 }
@@ -42,7 +43,7 @@ _KINDS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Title, the arithmetic in lines, and a table; ``total``: how many rows there are, not all of them shown."""
+    """Title, the arithmetic in lines, and a table of which ``total`` rows exist, not all of them shown."""
 
     ref: str
     title: str
@@ -81,7 +82,7 @@ class Explainer:
         """
         kind, _, rest = ref.partition(":") if ":" in ref else ref.partition(".")
         if ":" in ref and kind in {"finding", "lost", "correction"}:
-            return self._row(ref, kind, rest)
+            return self._row(ref, kind)
         if kind == "rule" or (kind in {"mass", "co2e"} and rest.startswith("rule.")):
             return self._rule(ref, rest.removeprefix("rule."))
         if kind == "class" or (kind in {"mass", "co2e"} and rest.startswith("class.")):
@@ -149,7 +150,8 @@ class Explainer:
             f"WHERE d.event_time >= q.from_time AND d.event_time < q.to_time{where}"
         )
         rows = self._engine.rows(
-            "SELECT d.machine_id, d.seq, d.transaction_id, d.event_us, d.material, d.item_count, d.mass_mg, d.row_hash\n"
+            "SELECT d.machine_id, d.seq, d.transaction_id, d.event_us, d.material, d.item_count, "
+            "d.mass_mg, d.row_hash\n"
             f"{source}\nORDER BY d.machine_id, d.seq LIMIT {self._limit:d}"
         )
         total = self._engine.rows(
@@ -191,7 +193,8 @@ class Explainer:
             condition += f" AND coalesce({column}, '') = {literal(material)}"
         rows = self._engine.rows(
             f"SELECT * FROM exceptions WHERE {condition}\n"  # noqa: S608
-            f"ORDER BY class, machine_id, event_us, coalesce(deposit_seq, 0), coalesce(prediction_seq, 0) LIMIT {self._limit:d}"
+            "ORDER BY class, machine_id, event_us, coalesce(deposit_seq, 0), "
+            f"coalesce(prediction_seq, 0) LIMIT {self._limit:d}"
         )
         total = self._engine.rows(f"SELECT count(*) AS n FROM exceptions WHERE {condition}")[0]["n"]  # noqa: S608
         return Explanation(
@@ -234,15 +237,15 @@ class Explainer:
 
     def _gaps(self, ref: str, title: str, lines: Sequence[str]) -> Explanation:
         rows = self._engine.rows(
-            f"SELECT * FROM gaps ORDER BY machine_id, previous_seq LIMIT {self._limit:d}"
-        )  # noqa: S608
+            f"SELECT * FROM gaps ORDER BY machine_id, previous_seq LIMIT {self._limit:d}"  # noqa: S608
+        )
         total = self._engine.rows("SELECT count(*) AS n FROM gaps")[0]["n"]
         return Explanation(
             ref,
             title,
             (
                 *lines,
-                "estimate: lost deposits of each machine times the mean of its own; interval: 1.96 standard deviations",
+                "estimate: what each machine lost times the mean of its own; interval: 1.96 deviations",
             ),
             ("machine", "missing numbers", "between", "and", "row after"),
             tuple(
@@ -315,7 +318,7 @@ class Explainer:
             (rule.sql,) if rule.sql else (),
         )
 
-    def _row(self, ref: str, kind: str, rest: str) -> Explanation:
+    def _row(self, ref: str, kind: str) -> Explanation:
         if kind == "correction":
             found = next((one for one in self._report.corrections if one.ref == ref), None)
             if found is None:
@@ -336,7 +339,8 @@ class Explainer:
         for position in finding.positions:
             relation = {"transactions": "deposits", "predictions": "predictions"}[position.stream]
             for row in self._engine.rows(
-                f"SELECT * FROM {relation} WHERE machine_id = {literal(position.chain)} AND seq = {position.seq:d}"  # noqa: S608
+                f"SELECT * FROM {relation} "  # noqa: S608 - a name of ours, a quoted text, a number
+                f"WHERE machine_id = {literal(position.chain)} AND seq = {position.seq:d}"
             ):
                 place = f"{position.stream}/{position.chain}/{position.seq}"
                 rows += [
@@ -383,6 +387,7 @@ def _exception_row(row: Row) -> tuple[str, ...]:
 
 def _unknown(ref: str) -> BadRequest:
     return BadRequest(
-        f"{ref!r}: the report has no such figure; references stand beside its figures, like mass.reported.pet, "
+        f"{ref!r}: the report has no such figure; references stand beside its figures, like "
+        "mass.reported.pet, "
         "class.duplicate or rule.one_prediction"
     )

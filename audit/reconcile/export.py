@@ -1,8 +1,8 @@
 """An export: the evidence of a period as Parquet, with the published SQL and everything else that it needs.
 
-Whoever holds the folder computes the same tables as the operator, without the operator: with ``tally reconcile
---export``, or with any DuckDB by running ``reconcile.sql``.  The folder appears whole or not at all.  ``export.json``
-names every file with its SHA-256.
+Whoever holds the folder computes the same tables as the operator, without the operator: with ``tally
+reconcile --export``, or with any DuckDB by running ``reconcile.sql``.  The folder appears whole or not at
+all.  ``export.json`` names every file with its SHA-256.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import duckdb
 from audit.invariants import rules
 from audit.reconcile.engines import PostgresEngine
 from audit.reconcile.errors import BadExport, BadRequest
-from audit.reconcile.masses import ItemMasses
+from audit.reconcile.masses import ItemMass, ItemMasses
 from audit.reconcile.parameters import Parameters, parameters_from_json
 from audit.relations import RELATIONS, relation_sql
 from store.analysis import EVIDENCE
@@ -50,6 +50,7 @@ def export(
     parameters: Parameters,
     masses: ItemMasses,
     ledger: dict[str, Any],
+    *,
     progress: Callable[[str], None] = lambda _name: None,
 ) -> Exported:
     """Write the evidence of a period.
@@ -74,7 +75,7 @@ def export(
     except OSError as error:
         raise BadRequest(f"{folder}: {error.strerror}; choose a place that can be written") from error
     try:
-        written = _write(url, temporary, parameters, masses, ledger, progress)
+        written = _write(url, temporary, parameters, masses, ledger, progress=progress)
         temporary.chmod(0o755)
         if folder.exists():
             folder.rmdir()
@@ -92,6 +93,7 @@ def _write(
     parameters: Parameters,
     masses: ItemMasses,
     ledger: dict[str, Any],
+    *,
     progress: Callable[[str], None],
 ) -> tuple[dict[str, int], str]:
     engine = PostgresEngine(url, parameters)
@@ -176,7 +178,7 @@ def script(parameters: Parameters, masses: ItemMasses) -> str:
         "SET TimeZone = 'UTC';",
     ]
     lines += [
-        f"CREATE OR REPLACE TEMPORARY VIEW {name} AS SELECT * FROM read_parquet('{name}.parquet');"
+        f"CREATE OR REPLACE TEMPORARY VIEW {name} AS SELECT * FROM read_parquet('{name}.parquet');"  # noqa: S608
         for name in EVIDENCE
     ]
     for name in ("parameters", "bounds"):
@@ -184,17 +186,22 @@ def script(parameters: Parameters, masses: ItemMasses) -> str:
     for name in RELATIONS:
         lines.append(f"CREATE OR REPLACE TEMPORARY TABLE {name} AS\n{texts[name].rstrip()};")
     lines.append(
-        "SELECT class, count(*) AS records, sum(mass_mg * claimed) AS claimed_mg FROM exceptions\n"
-        "GROUP BY class ORDER BY class;"
+        "SELECT class, count(*) AS records, sum(mass_mg) AS mass_mg, sum(mass_mg * claimed) AS claimed_mg\n"
+        "FROM exceptions GROUP BY class ORDER BY class;"
     )
     lines.append(
         "SELECT material, sum(deposits) AS deposits, sum(mass_mg) AS reported_mg FROM claims\n"
         "GROUP BY material ORDER BY material;"
     )
+    lines.append(
+        "SELECT material, sum(deposits) AS matched, sum(mass_mg) AS matched_mg FROM matched\n"
+        "GROUP BY material ORDER BY material;"
+    )
     for rule in rules():
         if rule.sql:
             lines.append(
-                f"SELECT '{rule.name}' AS invariant, count(*) AS exceptions FROM (\n{_uncommented(rule.sql)}\n);"
+                f"SELECT '{rule.name}' AS invariant, count(*) AS exceptions "  # noqa: S608
+                f"FROM (\n{_uncommented(rule.sql)}\n);"
             )
     return "\n".join(lines) + "\n"
 
@@ -209,8 +216,6 @@ def read_export(folder: Path) -> tuple[Parameters, ItemMasses, dict[str, Any]]:
     Raises:
         BadExport: it is none, or was altered.
     """
-    from audit.reconcile.masses import ItemMass
-
     path = folder / MANIFEST
     try:
         manifest = json.loads(path.read_bytes())

@@ -1,4 +1,4 @@
-"""The population that an audit sample is drawn from: the deposits of a period, and a seed that nobody chose."""
+"""What an audit sample is drawn from: the deposits of a period, and a seed that nobody chose."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Deposits:
         rows = self.engine.stream(
             "SELECT d.machine_id, d.seq, d.transaction_id, coalesce(d.material, '') AS material, d.mass_mg\n"
             "FROM deposits AS d CROSS JOIN parameters AS q\n"
-            f"WHERE d.event_time >= q.from_time AND d.event_time < q.to_time{wanted}\n"  # noqa: S608
+            f"WHERE d.event_time >= q.from_time AND d.event_time < q.to_time{wanted}\n"
             "ORDER BY d.machine_id, d.seq"
         )
         for row in rows:
@@ -51,8 +51,8 @@ def population(
 ) -> tuple[Iterable[Item], str]:
     """The deposits, and the seed: a digest of the ends of their chains.
 
-    Whoever could choose the seed could choose the sample.  Neither side can: the operator's machines wrote the rows
-    before the auditor named the period, and one more row anywhere in it gives another seed.
+    Whoever could choose the seed could choose the sample.  Neither side can: the operator's machines wrote
+    the rows before the auditor named the period, and one more row anywhere in it gives another seed.
 
     Raises:
         BadRequest: the period is reversed or empty.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -67,14 +67,22 @@ def reconcile_ledger(
         return computed.report
 
 
-def reconcile_export(folder: Path, asker: Asker, progress: Progress = _silent) -> Report:
+def reconcile_export(
+    folder: Path,
+    asker: Asker,
+    materialities: tuple[int, int] | None = None,
+    progress: Progress = _silent,
+) -> Report:
     """The same report, from an export; byte for byte what :func:`reconcile_ledger` gave for its period.
+
+    ``materialities`` (materiality and performance materiality, ppm) are the auditor's own: no evidence depends
+    on them.
 
     Raises:
         BadExport: the folder is no export, or was altered.
         NothingSelected: nothing is on record in that period and scope.
     """
-    with computed_export(folder, asker, progress=progress) as computed:
+    with computed_export(folder, asker, materialities, progress=progress) as computed:
         return computed.report
 
 
@@ -93,7 +101,7 @@ def export_ledger(
         _check_scope(engine, parameters)
     finally:
         engine.close()
-    return export(url, folder, parameters, item_masses(), breaks or {"intact": None}, progress)
+    return export(url, folder, parameters, item_masses(), breaks or {"intact": None}, progress=progress)
 
 
 def verify_ledger(url: str, progress: Progress = _silent) -> dict[str, Any]:
@@ -138,7 +146,9 @@ def report_on(
         streams=found.evidence,
         evidence_digest=_evidence_digest(found.evidence),
     )
-    return build(parameters, found, ledger, masses, asker, digest_of(published(parameters, masses)))
+    return build(
+        parameters, found, ledger, masses, asker, sql_digest=digest_of(published(parameters, masses))
+    )
 
 
 def _evidence_digest(streams: tuple[StreamEvidence, ...]) -> str:
@@ -198,9 +208,18 @@ def computed_ledger(
 
 
 @contextmanager
-def computed_export(folder: Path, asker: Asker, *, progress: Progress = _silent) -> Iterator[Computed]:
+def computed_export(
+    folder: Path,
+    asker: Asker,
+    materialities: tuple[int, int] | None = None,
+    *,
+    progress: Progress = _silent,
+) -> Iterator[Computed]:
     """:func:`reconcile_export`, with the engine kept open for questions about the figures."""
     parameters, masses, manifest = read_export(folder)
+    if materialities is not None:
+        most, performance = materialities
+        parameters = replace(parameters, materiality_ppm=most, performance_materiality_ppm=performance)
     with DuckDbEngine(folder) as engine:
         found = _computed(engine, parameters, masses, progress)
         yield Computed(report_on(parameters, found, manifest["ledger"], masses, asker), engine)

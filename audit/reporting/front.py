@@ -81,7 +81,7 @@ def _rows_read(report: Report) -> str:
 
 def _scope(names: tuple[str, ...]) -> str:
     if not names:
-        return "none"
+        return "all"
     if len(names) == 1:
         return clipped(names[0], 60)
     first = ", ".join(clipped(name, 40) for name in names[:8])

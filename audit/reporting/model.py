@@ -1,8 +1,8 @@
 """What a reconciliation report says, before anything is rendered: one model for every format.
 
 A report is a pure function of the evidence of its period, the factor set, the parameters and the rules:
-nothing here holds a clock's time, a path or a host.  Masses are integer milligrams, CO2e is an exact Decimal in
-grams; formatters round, the model does not.
+nothing here holds a clock's time, a path or a host.  Masses are integer milligrams, CO2e is an exact Decimal
+in grams; formatters round, the model does not.
 
 Every figure that a reader may doubt carries a ``ref``, by which ``tally explain REF`` shows the rows and the
 arithmetic behind it.
@@ -146,9 +146,9 @@ class MaterialLine:
         material: as it was declared; "" where the machine declared none.
         reported: sum over every deposit record of the period.
         corrections: sum of the compensating rows.
-        overstated: what is certainly too much (duplicates, conflicts, wrong period, wrong material); positive.
-        understated: what certainly belongs here and was not reported here (wrong material elsewhere); positive.
-        in_doubt: recorded, but without the evidence that it needs (no prediction, unsure, implausible mass); positive.
+        overstated: what is certainly too much (duplicates, conflicts, wrong period or material); positive.
+        understated: what certainly belongs here and was reported as another material; positive.
+        in_doubt: recorded without the evidence that it needs (no prediction, unsure, implausible); positive.
         supported: what the evidence supports.
         lost_estimate: estimate of lost deposits, apart from all sums above, with its 95 % interval.
     """
@@ -235,7 +235,7 @@ class InvariantResult:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One exception, in one class: what it is, where it lies, and its signed effect on the reported figure."""
+    """One exception, in one class: what it is, where it lies, its signed effect on the reported figure."""
 
     ref: str
     name: str
@@ -341,7 +341,7 @@ class Restatement:
 
 @dataclass(frozen=True, slots=True)
 class Conclusion:
-    """Against materiality: what was found, signed and gross, as a part of the reported figure (ppm, exact ints).
+    """Against materiality: what was found, signed and gross, as a part of the reported figure (ppm).
 
     ``known_ppm``: certain misstatement, gross (over plus under); ``doubt_ppm``: recorded without evidence;
     ``estimated_ppm``: lost deposits, estimated.

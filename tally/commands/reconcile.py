@@ -11,6 +11,7 @@ from rich.table import Table
 
 from tally.commands import reconciling as shared
 from tally.console import FOUND, Json, output, print_json
+from tally.errors import TallyError
 from tally.progress import Steps
 
 if TYPE_CHECKING:
@@ -48,9 +49,24 @@ def reconcile(
     Example: tally reconcile --from 2026-03-01 --to 2026-04-01 --site fleet-site-01
     """
     report = reconciled(
-        start, end, site, machine, material, export, materiality, performance, factors, operator, boundary, url,
-        transcribed=transcribed, verified=not unverified, quiet=json,
-    )  # fmt: skip
+        shared.Ask(
+            start=start,
+            end=end,
+            site=site,
+            machine=machine,
+            material=material,
+            export=export,
+            materiality=materiality,
+            performance=performance,
+            factors=factors,
+            operator=operator,
+            boundary=boundary,
+            transcribed=transcribed,
+            unverified=unverified,
+            url=url,
+        ),
+        quiet=json,
+    )
     if json:
         from json import loads
 
@@ -96,42 +112,28 @@ def export(
     )
 
 
-def reconciled(  # noqa: PLR0917  (the options of three commands)
-    start: shared.From,
-    end: shared.To,
-    site: shared.Site,
-    machine: shared.Machine,
-    material: shared.Material,
-    export: Path | None,
-    materiality: str,
-    performance: str,
-    factors: str,
-    operator: str,
-    boundary: str,
-    url: str | None,
-    *,
-    transcribed: bool,
-    verified: bool,
-    quiet: bool,
-) -> Report:
+def reconciled(ask: shared.Ask, *, quiet: bool) -> Report:
     """The report that the options ask for."""
     from audit.reconcile.export import read_export
     from audit.reconcile.run import reconcile_export, reconcile_ledger
 
+    thresholds = shared.thresholds(ask.materiality, ask.performance)
     with Steps("reconciling", quiet=quiet) as steps:
-        if export is not None:
-            if start or end or site or machine or material:
-                raise typer.BadParameter(
-                    "--export has its own period and scope; leave out --from, --to and the rest"
-                )
-            asked, _, _ = read_export(export)
-            asker = shared.asker(factors, operator, boundary, asked.start, asked.end, transcribed=transcribed)
-            return reconcile_export(export, asker, steps)
-        asked = shared.parameters(
-            start, end, site, machine, material, **shared.thresholds(materiality, performance)
+        if ask.export is not None:
+            if ask.start or ask.end or ask.site or ask.machine or ask.material:
+                raise TallyError("--export has its own period and scope: leave out --from, --to and the rest")
+            asked, _, _ = read_export(ask.export)
+            materialities = thresholds["materiality_ppm"], thresholds["performance_materiality_ppm"]
+            asker = shared.asker(ask, asked.start, asked.end)
+            return reconcile_export(ask.export, asker, materialities, steps)
+        asked = shared.parameters(ask.start, ask.end, ask.site, ask.machine, ask.material, **thresholds)
+        return reconcile_ledger(
+            shared.address(ask.url),
+            asked,
+            shared.asker(ask, asked.start, asked.end),
+            verified=not ask.unverified,
+            progress=steps,
         )
-        asker = shared.asker(factors, operator, boundary, asked.start, asked.end, transcribed=transcribed)
-        return reconcile_ledger(shared.address(url), asked, asker, verified=verified, progress=steps)
 
 
 def show(report: Report) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -56,8 +57,28 @@ Boundary = Annotated[str, typer.Option(help="Whose waste it is: the boundary of 
 NoVerify = Annotated[bool, typer.Option("--no-verify", help="Do not verify the ledger; the report says so.")]
 Url = Annotated[str | None, typer.Option(help="Another database than this stack's.")]
 
-OPERATOR = "not stated"
+OPERATOR = "Operator not stated"
 BOUNDARY = "deposits of consumers, taken in for recycling; not the operator's own waste"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """What a command's options ask for, as they were typed."""
+
+    start: datetime | None
+    end: datetime | None
+    site: list[str] | None
+    machine: list[str] | None
+    material: list[str] | None
+    export: Path | None
+    materiality: str
+    performance: str
+    factors: str
+    operator: str
+    boundary: str
+    transcribed: bool
+    unverified: bool
+    url: str | None
 
 
 def utc(moment: datetime | None) -> datetime | None:
@@ -139,30 +160,37 @@ def _ppm(option: str, text: str) -> int:
         raise TallyError(f"{option}: expected a percentage like 5 or 3.75, got {text!r}") from error
 
 
-def asker(
-    factors: str, operator: str, boundary: str, start: datetime, end: datetime, *, transcribed: bool = False
-) -> Asker:
-    """Who reports, and by which factors.
+def asker(ask: Ask, start: datetime, end: datetime) -> Asker:
+    """Who reports, and by which factors; a set without a version is the one that is valid in the period.
 
     Raises:
         audit.esg.errors.EsgError: there is no such set, or the file can't be read as one.
         TallyError: the file can't be opened.
     """
+    from audit.esg.factors import built_in
+
+    named = ask.factors
+    if ":" not in named and Path(named).suffix != ".csv":
+        table = built_in().for_period(named, start, end)
+        named = f"{table.name}:{table.version}"
+    return asker_of(named, ask.operator, ask.boundary, transcribed=ask.transcribed)
+
+
+def asker_of(factors: str, operator: str, boundary: str, *, transcribed: bool) -> Asker:
+    """The same, for a set NAME:VERSION or a file."""
+    from audit.esg.factor_file import read_factor_file
     from audit.esg.factors import AvoidedFactors, built_in
     from audit.reconcile.build import Asker
 
-    library = built_in()
     path = Path(factors)
     if path.suffix == ".csv":
         try:
             content = path.read_bytes()
         except OSError as error:
             raise TallyError(f"{factors}: {error.strerror}; name a file of factors") from error
-        from audit.esg.factor_file import read_factor_file
-
         table = read_factor_file(content, path.name)
-        library.add(content, path.name)
+        built_in().add(content, path.name)  # refuses a file that takes a built-in set's name
     else:
         name, _, version = factors.partition(":")
-        table = library.named(name, version) if version else library.for_period(name, start, end)
+        table = built_in().named(name, version)
     return Asker(operator, boundary, AvoidedFactors(table, allow_transcribed=transcribed))

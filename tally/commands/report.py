@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from tally.commands import reconciling as shared
 from tally.commands.reconcile import reconciled, show
@@ -62,9 +62,24 @@ def report(
 
     check_target(folder, overwrite=replaced)
     made = reconciled(
-        start, end, site, machine, material, export, materiality, performance, factors, operator, boundary, url,
-        transcribed=transcribed, verified=not unverified, quiet=json,
-    )  # fmt: skip
+        shared.Ask(
+            start=start,
+            end=end,
+            site=site,
+            machine=machine,
+            material=material,
+            export=export,
+            materiality=materiality,
+            performance=performance,
+            factors=factors,
+            operator=operator,
+            boundary=boundary,
+            transcribed=transcribed,
+            unverified=unverified,
+            url=url,
+        ),
+        quiet=json,
+    )
     if restates is not None:
         made = _restated(made, restates)
     with Steps("writing", quiet=json):
@@ -86,6 +101,9 @@ def explain(
     *,
     folder: Annotated[Path, typer.Option("--report", "-r", help="The report's folder.", metavar="DIR")],
     export: shared.Export = None,
+    factors: Annotated[
+        str | None, typer.Option(help="The report's own set of factors, if it is a file.", metavar="FILE")
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="Rows to show.")] = 20,
     url: shared.Url = None,
     json: Json = False,
@@ -101,17 +119,17 @@ def explain(
 
     made = _read(folder)
     asked = parameters_from_json(_request_of(made, folder))
-    factor_set = f"{made.factor_set.name}:{made.factor_set.version}"
-    asker = shared.asker(factor_set, made.operator, made.boundary, asked.start, asked.end, transcribed=True)
+    factor_set = factors or f"{made.factor_set.name}:{made.factor_set.version}"
+    asker = shared.asker_of(factor_set, made.operator, made.boundary, transcribed=True)
+    materialities = asked.materiality_ppm, asked.performance_materiality_ppm
     with Steps("reconciling", quiet=json) as steps:
         opened = (
             computed_ledger(shared.address(url), asked, asker, verified=False, progress=steps)
             if export is None
-            else computed_export(export, asker, progress=steps)
+            else computed_export(export, asker, materialities, progress=steps)
         )
         with opened as computed:
-            now = replace(computed.report, ledger=made.ledger, conclusion=made.conclusion)
-            changed = now.ledger.evidence_digest != computed.report.ledger.evidence_digest
+            changed = made.ledger.evidence_digest != computed.report.ledger.evidence_digest
             found = Explainer(computed.engine, made, limit).explain(ref)
     if changed:
         note("explain", "the evidence of the period is not the report's any more: rows were added since")
@@ -147,7 +165,10 @@ def correct(
     if json:
         print_json(attributes)
     else:
-        said = f"transactions/{machine}/{seq} ({found.transaction_id}, {found.mass_mg / 1000:,.1f} g) corrected by {mass_g} g"
+        said = (
+            f"transactions/{machine}/{seq} ({found.transaction_id}, {found.mass_mg / 1000:,.1f} "
+            f"g) corrected by {mass_g} g"
+        )
         output().print(f"[green]✓[/] {escape(said)}", soft_wrap=True)
 
 
@@ -178,7 +199,8 @@ def _record(made: Report, written: Written) -> None:
         record(read_settings(), REPORT, attributes)
     except TallyError as error:
         raise TallyError(
-            f"{written.directory} is written, but its digest is not in the ledger: {error} (--no-record leaves it out)"
+            f"{written.directory} is written, but its digest is not in the ledger: {error} "
+            "(--no-record leaves it out)"
         ) from error
 
 
@@ -210,7 +232,7 @@ def _show(found: Explanation) -> None:
     for line in found.lines:
         console.print(f"  {escape(line)}", soft_wrap=True)
     if found.rows:
-        table = Table(*found.columns, box=None, pad_edge=False)
+        table = Table(*(Column(name, overflow="fold") for name in found.columns), box=None, pad_edge=False)
         for row in found.rows:
             table.add_row(*map(escape, row))
         console.print()

@@ -61,7 +61,8 @@ def _end(story: Story, folder: Path, seconds: float) -> None:
             f"[bold green]All of it held.[/]  {rows:,} rows came in over OTLP, were chained and committed;\n"
             "models were trained, approved, promoted and rolled back, each step and each answer a row;\n"
             "one changed value was named by stream, machine and row; put back, the ledger verifies again;\n"
-            "the report names the faults that the fleet had, and DuckDB computes it byte for byte from an export."
+            "the report names the faults that the fleet had, and DuckDB computes it byte for byte "
+            "from an export."
         )
     console.print(f"\nIn {seconds:.0f} s.  Every figure: {_shown(folder / 'summary.json')}")
     console.print(f"The report: {_shown(folder / 'report' / 'report.html')} (and PDF, XLSX, CSV, JSON)")
