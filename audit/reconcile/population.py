@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from types import TracebackType
+from typing import Self
 
 from audit.reconcile.engines import PostgresEngine
 from audit.reconcile.masses import literal
@@ -16,10 +18,22 @@ from audit.sampling.items import Item
 
 @dataclass(frozen=True, slots=True)
 class Deposits:
-    """The deposits of a period in the order of chain and seq; every iteration gives the same ones."""
+    """The deposits of a period in the order of chain and seq, of one snapshot, as long as it is open."""
 
     engine: PostgresEngine
     material: str | None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End the snapshot."""
+        self.engine.close()
 
     def __iter__(self) -> Iterator[Item]:
         wanted = "" if self.material is None else f" AND d.material = {literal(self.material)}"
@@ -48,7 +62,7 @@ def population(
     site: str | None,
     machine: str | None,
     material: str | None,
-) -> tuple[Iterable[Item], str]:
+) -> tuple[Deposits, str]:
     """The deposits, and the seed: a digest of the ends of their chains.
 
     Whoever could choose the seed could choose the sample.  Neither side can: the operator's machines wrote

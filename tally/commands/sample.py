@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from contextlib import AbstractContextManager, ExitStack
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -86,9 +87,12 @@ def sample(
     planned(
         seed=seed or "0" * 64, seed_from=SeedFrom.GIVEN
     )  # what is wrong is told before the ledger is read
-    items, digest = _population(url)(since, until, site=site, machine=machine, material=material)
     seed_from = SeedFrom.LEDGER if seed is None else SeedFrom.GIVEN
-    drawn = draw(planned(seed=seed or digest, seed_from=seed_from), items)
+    with ExitStack() as opened:
+        items, digest = _population(url)(since, until, site=site, machine=machine, material=material)
+        if isinstance(items, AbstractContextManager):
+            opened.enter_context(items)
+        drawn = draw(planned(seed=seed or digest, seed_from=seed_from), items)
     _write(sheet, render(drawn, sheet.suffix))
     if json:
         print_json(_drawn_json(drawn, sheet, digest_of(drawn)))

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from types import ModuleType
 
 import pytest
-import typer
 
-import tally.cli
 from audit.sampling.items import Item
 from tally.cli import main
-from tally.commands import sample
 
 asked: list[tuple[object, ...]] = []
 SEED = "5a" * 32
@@ -39,12 +34,7 @@ def population(
 
 @pytest.fixture(autouse=True)
 def ledger(monkeypatch: pytest.MonkeyPatch) -> None:
-    module = ModuleType("audit.reconcile")
-    module.population = population  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "audit.reconcile", module)
-    app = typer.Typer()
-    app.add_typer(sample.app, name="sample")
-    monkeypatch.setattr(tally.cli, "app", app)
+    monkeypatch.setattr("audit.reconcile.population.population", population)
     asked.clear()
 
 
