@@ -16,7 +16,7 @@ from audit.invariants import rules
 from audit.invariants.rule import Answer, Asked, Row, grams, plural
 from audit.reconcile.conclusion import conclude
 from audit.reconcile.errors import BadRequest
-from audit.reconcile.figures import Figures, Sums, effect_of, figures, problem_of
+from audit.reconcile.figures import Figures, Sums, effect_of, figures, lost_share, problem_of
 from audit.reconcile.masses import ItemMasses
 from audit.reconcile.parameters import Parameters, micros, moment_of, shown
 from audit.reconcile.results import Results
@@ -160,7 +160,12 @@ class _Builder:
             ledger=self.ledger,
             factor_set=asker.factors.report_set(materials),
             conclusion=conclude(
-                parameters, self.ledger, self.figures, self.by_class_effects(), self.co2e_of, invariants
+                parameters,
+                self.ledger,
+                self.figures,
+                self.by_class_effects(),
+                self.co2e_of,
+                invariants=invariants,
             ),
             totals=totals,
             by_material=by_material,
@@ -342,10 +347,10 @@ class _Builder:
         numbers = f"number {first}" if first == last else f"numbers {first} to {last}"
         claims = [claim for claim in self.found.claims if claim["machine_id"] == machine]
         count = sum(int(claim["deposits"]) for claim in claims)
-        share = {
-            str(claim["material"]): -round(lost * int(claim["mass_mg"]) / count) if count < 1 << 30 else 0
-            for claim in claims
-        }
+        mass: dict[str, int] = {}
+        for claim in claims:
+            mass[str(claim["material"])] = mass.get(str(claim["material"]), 0) + int(claim["mass_mg"])
+        share = {material: -lost_share(lost, mg, count) for material, mg in mass.items()}
         return Finding(
             ref=f"lost:{machine}/{first}",
             name="lost",

@@ -6,6 +6,7 @@ Both hold the evidence relations under the same names and types; everything afte
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Protocol, Self
@@ -62,11 +63,11 @@ class PostgresEngine:
 
     def rows(self, text: str) -> list[Row]:
         """All rows of a query, by column name."""
-        return self.analysis.rows(text)
+        return [_whole(row) for row in self.analysis.rows(text)]
 
     def stream(self, text: str) -> Iterator[Row]:
         """The rows of a query, a few at a time."""
-        return self.analysis.stream(text)
+        return (_whole(row) for row in self.analysis.stream(text))
 
     def close(self) -> None:
         """End the snapshot."""
@@ -97,7 +98,9 @@ class DuckDbEngine:
                 raise BadExport(f"{folder}: {name}.parquet is missing; export the period again")
             quoted = str(path).replace("'", "''")
             try:
-                self._connection.execute(f"CREATE VIEW {name} AS SELECT * FROM read_parquet('{quoted}')")
+                self._connection.execute(
+                    f"CREATE VIEW {name} AS SELECT * FROM read_parquet('{quoted}')"  # noqa: S608 - quoted above
+                )
             except duckdb.Error as error:
                 raise BadExport(f"{path}: {_first_line(error)}") from error
 
@@ -124,7 +127,7 @@ class DuckDbEngine:
         """All rows of a query, by column name."""
         cursor = self._run(text)
         names = [column[0] for column in cursor.description or ()]
-        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        return [_whole(dict(zip(names, row, strict=True))) for row in cursor.fetchall()]
 
     def stream(self, text: str) -> Iterator[Row]:
         """The rows of a query, a few at a time."""
@@ -132,7 +135,7 @@ class DuckDbEngine:
         names = [column[0] for column in cursor.description or ()]
         while batch := cursor.fetchmany(10_000):
             for row in batch:
-                yield dict(zip(names, row, strict=True))
+                yield _whole(dict(zip(names, row, strict=True)))
 
     def close(self) -> None:
         """End the connection."""
@@ -154,6 +157,11 @@ def compute(
     for name in names:
         engine.keep(name, relation_sql(name))
         yield name
+
+
+def _whole(row: Mapping[str, Any]) -> Row:
+    """The row with its sums as integers: published SQL has no other decimals, see ``audit.relations``."""
+    return {name: int(value) if isinstance(value, Decimal) else value for name, value in row.items()}
 
 
 def _first_line(error: Exception) -> str:

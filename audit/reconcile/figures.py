@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from math import isqrt
-from typing import Final
+from typing import Final, Literal
 
 from audit.reconcile.engines import Row
 from audit.reconcile.masses import ItemMasses
@@ -22,6 +22,14 @@ Z_95: Final = Fraction(196, 100)
 
 _CERTAIN: Final = frozenset({"duplicate", "conflict"})
 _DOUBTFUL: Final = frozenset({"missing_prediction", "low_confidence"})
+
+
+Part = Literal["overstated", "understated", "in_doubt"]
+"""A field of :class:`Sums` that an effect goes to."""
+
+MOST_LOST_MG: Final = 10**18
+"""No estimate of what was lost is larger, by material: a million tonnes.  A counter that leaps that far does
+not count deposits (a machine may send any number), and the estimate would say nothing but that."""
 
 
 @dataclass(slots=True)
@@ -45,19 +53,29 @@ class Sums:
     @property
     def lost_mg(self) -> int:
         """The estimate of what was lost, rounded to a milligram."""
-        return round(self.lost)
+        return min(round(self.lost), MOST_LOST_MG)
 
     @property
     def lost_margin_mg(self) -> int:
         """Half of its 95 % interval."""
-        return isqrt(int(self.lost_variance * Z_95 * Z_95))
+        return min(isqrt(int(self.lost_variance * Z_95 * Z_95)), MOST_LOST_MG)
+
+    def add(self, part: Part, mg: int) -> None:
+        """Add to one of the figures."""
+        match part:
+            case "overstated":
+                self.overstated += mg
+            case "understated":
+                self.understated += mg
+            case "in_doubt":
+                self.in_doubt += mg
 
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What one deposit does to the figures: (field of Sums, material, milligrams)."""
+    """What one deposit does to the figures: (part, material, milligrams)."""
 
-    parts: tuple[tuple[str, str, int], ...]
+    parts: tuple[tuple[Part, str, int], ...]
 
     @property
     def by_material(self) -> dict[str, int]:
@@ -115,117 +133,168 @@ class Figures:
 def figures(
     found: Results, masses: ItemMasses, known: Callable[[str], bool], materials: Iterable[str] = ()
 ) -> Figures:
-    """Add everything up; ``materials``: only deposits declared or accepted as one of these, if any is named."""
-    wanted = frozenset(materials)
-    sums: dict[str, Sums] = defaultdict(Sums)
-    effects: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
-    counts: dict[str, int] = defaultdict(int)
-    class_masses: dict[str, int] = defaultdict(int)
-    cells: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])
-    confusion: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])
-
-    def add(target: dict[tuple[str, str], list[int]], key: tuple[str, str], count: int, mg: int) -> None:
-        target[key][0] += count
-        target[key][1] += mg
-
-    def of_interest(*names: str) -> bool:
-        return not wanted or any(name in wanted for name in names)
-
-    for row in found.claims:
-        material, deposits, mg = row["material"], int(row["deposits"]), int(row["mass_mg"])
-        if of_interest(material):
-            sums[material].deposits += deposits
-            sums[material].reported += mg
-            counts["matched"] += deposits
-            class_masses["matched"] += mg
-            add(cells, ("matched", material), deposits, mg)
-            add(confusion, (material, material), deposits, mg)
-    for row in found.exception_sums:
-        _add_exception(row, sums, effects, counts, class_masses, cells, confusion, add, of_interest, known)
-    corrected = _correct(found, masses, sums, effects, known, of_interest)
-    lost = _estimate_lost(found, sums, of_interest)
-    for material, of in sums.items():
-        if of.lost_mg:
-            effects["lost"][material] -= of.lost_mg
-    counts["lost"] += lost
-    class_masses["lost"] += sum(of.lost_mg for of in sums.values())
-    return Figures(
-        by_material=dict(sorted(sums.items())),
-        class_effects={name: dict(of) for name, of in effects.items()},
-        class_counts=dict(counts),
-        class_masses=dict(class_masses),
-        cells={key: (count, mg) for key, (count, mg) in sorted(cells.items()) if count},
-        confusion={key: (count, mg) for key, (count, mg) in sorted(confusion.items()) if count},
-        lost=lost,
-        corrected=corrected,
-    )
+    """Add everything up; ``materials``: only deposits declared or accepted as one of these; none: all."""
+    tally = _Tally(masses, known, frozenset(materials))
+    for claim in found.claims:
+        tally.add_claim(claim)
+    for exceptions in found.exception_sums:
+        tally.add_exceptions(exceptions)
+    corrected = tally.correct(found.corrections)
+    lost = tally.estimate_lost(found)
+    return tally.figures(corrected, lost)
 
 
-def _add_exception(row, sums, effects, counts, class_masses, cells, confusion, add, of_interest, known):  # type: ignore[no-untyped-def]
-    name, declared, accepted = row["class"], row["declared"], row["accepted"]
-    if not of_interest(declared, accepted) and row["deposits"]:
-        return
-    records, deposits, mg = int(row["records"]), int(row["deposits"]), int(row["mass_mg"])
-    claimed = bool(row["claimed"]) and deposits > 0
-    counts[name] += records
-    class_masses[name] += mg
-    add(cells, (name, declared), records, mg)
-    if claimed and of_interest(declared):
-        counts["matched"] -= records
-        class_masses["matched"] -= mg
-        add(cells, ("matched", declared), -records, -mg)
-        add(confusion, (declared, declared), -records, -mg)
-    if claimed and name in {"matched", "late"}:
-        add(confusion, (declared, declared), records, mg)
-    elif claimed and name == "material_mismatch":
-        add(confusion, (declared, accepted or "nothing"), records, mg)
-    effect = effect_of(
-        name, declared, accepted, mg, claimed=claimed, mass_problem=row["mass_problem"], known=known
-    )
-    for part, material, part_mg in effect.parts:
-        if of_interest(material):
-            setattr(sums[material], part, getattr(sums[material], part) + part_mg)
-    for material, part_mg in effect.by_material.items():
-        if of_interest(material):
-            effects[name][material] += part_mg
+class _Cells:
+    """Counts and masses of a table, by row and column."""
+
+    def __init__(self) -> None:
+        self._values: dict[tuple[str, str], tuple[int, int]] = defaultdict(lambda: (0, 0))
+
+    def add(self, row: str, column: str, count: int, mg: int) -> None:
+        """Add to a cell; negative takes away."""
+        before = self._values[row, column]
+        self._values[row, column] = (before[0] + count, before[1] + mg)
+
+    def filled(self) -> dict[tuple[str, str], tuple[int, int]]:
+        """The cells with a count, in order."""
+        return {key: value for key, value in sorted(self._values.items()) if value[0]}
 
 
-def _correct(found, masses, sums, effects, known, of_interest):  # type: ignore[no-untyped-def]
-    """Apply valid corrections; the effect of each corrected deposit is judged anew."""
-    changes: dict[tuple[str, int], dict[str, int]] = defaultdict(lambda: defaultdict(int))
-    rows: dict[tuple[str, int], Row] = {}
-    for row in found.corrections:
-        if problem_of(row):
-            continue
-        place = (str(row["corrects_machine_id"]), int(row["corrects_seq"]))
-        material = str(row["material"] or row["declared"])
-        changes[place][material] += int(row["mass_delta_mg"])
-        rows[place] = row
-        if of_interest(material):
-            sums[material].corrections += int(row["mass_delta_mg"])
-    corrected: dict[tuple[str, int], Effect] = {}
-    for place, deltas in changes.items():
-        row = rows[place]
+class _Tally:
+    """The figures in the making."""
+
+    def __init__(self, masses: ItemMasses, known: Callable[[str], bool], wanted: frozenset[str]) -> None:
+        self._masses = masses
+        self._known = known
+        self._wanted = wanted
+        self._sums: dict[str, Sums] = defaultdict(Sums)
+        self._effects: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+        self._counts: dict[str, int] = defaultdict(int)
+        self._masses_mg: dict[str, int] = defaultdict(int)
+        self._cells = _Cells()
+        self._confusion = _Cells()
+
+    def add_claim(self, row: Row) -> None:
+        """Deposits of one machine and material: matched, until an exception takes them away."""
+        material, deposits, mg = str(row["material"]), int(row["deposits"]), int(row["mass_mg"])
+        if not self._is_wanted(material):
+            return
+        self._sums[material].deposits += deposits
+        self._sums[material].reported += mg
+        self._count("matched", material, deposits, mg)
+        self._confusion.add(material, material, deposits, mg)
+
+    def add_exceptions(self, row: Row) -> None:
+        """Exceptions of one class, declared as one material and accepted as one."""
         name, declared, accepted = str(row["class"]), str(row["declared"]), str(row["accepted"])
-        before = effect_of(
+        records, deposits, mg = int(row["records"]), int(row["deposits"]), int(row["mass_mg"])
+        if deposits and not self._is_wanted(declared, accepted):
+            return
+        claimed = bool(row["claimed"]) and deposits > 0
+        self._count(name, declared, records, mg)
+        if claimed and self._is_wanted(declared):
+            self._count("matched", declared, -records, -mg)
+            self._confusion.add(declared, declared, -records, -mg)
+        if claimed and name in {"matched", "late"}:
+            self._confusion.add(declared, declared, records, mg)
+        elif claimed and name == "material_mismatch":
+            self._confusion.add(declared, accepted or "nothing", records, mg)
+        effect = effect_of(
             name,
             declared,
             accepted,
-            int(row["mass_mg"]),
-            claimed=True,
+            mg,
+            claimed=claimed,
             mass_problem=str(row["mass_problem"]),
-            known=known,
+            known=self._known,
         )
-        after = _corrected_effect(row, dict(deltas), masses, known)
-        corrected[place] = after
-        for sign, effect in ((-1, before), (1, after)):
-            for part, material, mg in effect.parts:
-                if of_interest(material):
-                    setattr(sums[material], part, getattr(sums[material], part) + sign * mg)
-            for material, mg in effect.by_material.items():
-                if of_interest(material):
-                    effects[name][material] += sign * mg
-    return corrected
+        self._apply(name, effect)
+
+    def correct(self, corrections: Iterable[Row]) -> dict[tuple[str, int], Effect]:
+        """Apply valid corrections: the effect of each corrected deposit, judged anew, by its place."""
+        changes: dict[tuple[str, int], dict[str, int]] = defaultdict(lambda: defaultdict(int))
+        rows: dict[tuple[str, int], Row] = {}
+        for row in corrections:
+            if problem_of(row):
+                continue
+            place = (str(row["corrects_machine_id"]), int(row["corrects_seq"]))
+            material, delta_mg = str(row["material"] or row["declared"]), int(row["mass_delta_mg"])
+            changes[place][material] += delta_mg
+            rows[place] = row
+            if self._is_wanted(material):
+                self._sums[material].corrections += delta_mg
+        corrected: dict[tuple[str, int], Effect] = {}
+        for place, deltas in changes.items():
+            row = rows[place]
+            before = effect_of(
+                str(row["class"]),
+                str(row["declared"]),
+                str(row["accepted"]),
+                int(row["mass_mg"]),
+                claimed=True,
+                mass_problem=str(row["mass_problem"]),
+                known=self._known,
+            )
+            after = _corrected_effect(row, dict(deltas), self._masses, self._known)
+            corrected[place] = after
+            self._apply(str(row["class"]), before, -1)
+            self._apply(str(row["class"]), after)
+        return corrected
+
+    def estimate_lost(self, found: Results) -> int:
+        """Lost deposits, from each machine's own distribution; returns how many.
+
+        A machine that lost k of n + k deposits: the sum of k more of its kind is k times the mean, with a
+        variance of (k + k^2 / n) times that of one deposit (prediction interval).
+        """
+        machines: dict[str, int] = defaultdict(int)
+        for row in found.claims:
+            machines[row["machine_id"]] += int(row["deposits"])
+        lost_of = {row["machine_id"]: int(row["lost"]) for row in found.gap_sums}
+        for row in found.claims:
+            lost, count = lost_of.get(row["machine_id"], 0), machines[row["machine_id"]]
+            if lost and self._is_wanted(row["material"]):
+                mean = Fraction(int(row["mass_mg"]), count)
+                variance = max(Fraction(int(row["squares"]), count) - mean * mean, Fraction(0))
+                of = self._sums[row["material"]]
+                of.lost += lost * mean
+                of.lost_variance += variance * (lost + Fraction(lost * lost, count))
+        for material, of in self._sums.items():
+            if of.lost_mg:
+                self._effects["lost"][material] -= of.lost_mg
+        return sum(lost_of.values())
+
+    def figures(self, corrected: Mapping[tuple[str, int], Effect], lost: int) -> Figures:
+        """What it all comes to."""
+        self._counts["lost"] += lost
+        self._masses_mg["lost"] += sum(of.lost_mg for of in self._sums.values())
+        return Figures(
+            by_material=dict(sorted(self._sums.items())),
+            class_effects={name: dict(of) for name, of in self._effects.items()},
+            class_counts=dict(self._counts),
+            class_masses=dict(self._masses_mg),
+            cells=self._cells.filled(),
+            confusion=self._confusion.filled(),
+            lost=lost,
+            corrected=corrected,
+        )
+
+    def _is_wanted(self, *materials: str) -> bool:
+        return not self._wanted or any(material in self._wanted for material in materials)
+
+    def _count(self, name: str, material: str, count: int, mg: int) -> None:
+        self._counts[name] += count
+        self._masses_mg[name] += mg
+        self._cells.add(name, material, count, mg)
+
+    def _apply(self, name: str, effect: Effect, times: int = 1) -> None:
+        """Add an effect to the sums and to those of its class, or take it away (-1)."""
+        for part, material, mg in effect.parts:
+            if self._is_wanted(material):
+                self._sums[material].add(part, times * mg)
+        for material, mg in effect.by_material.items():
+            if self._is_wanted(material):
+                self._effects[name][material] += times * mg
 
 
 def _corrected_effect(
@@ -239,7 +308,7 @@ def _corrected_effect(
         if bound is None or bound.plausible(claim, int(row["item_count"])):
             problem = ""
     effect = effect_of(name, declared, accepted, claim, claimed=True, mass_problem=problem, known=known)
-    parts = []
+    parts: list[tuple[Part, str, int]] = []
     for part, material, mg in effect.parts:
         if part == "understated":
             short = mg if material not in deltas else int(row["mass_mg"]) - deltas.pop(material)
@@ -252,6 +321,11 @@ def _corrected_effect(
             parts.append(("overstated", accepted, rest) if rest > 0 else ("understated", accepted, -rest))
     parts += [("overstated" if mg > 0 else "understated", m, abs(mg)) for m, mg in deltas.items() if mg]
     return Effect(tuple(part for part in parts if part[2]))
+
+
+def lost_share(lost: int, mass_mg: int, count: int) -> int:
+    """The estimate for ``lost`` deposits of a machine of whose ``count`` this mass is a part, milligrams."""
+    return min(round(Fraction(lost * mass_mg, count)), MOST_LOST_MG)
 
 
 def problem_of(row: Row) -> str:
@@ -267,23 +341,3 @@ def problem_of(row: Row) -> str:
     if not row["reason"] or not row["actor"]:
         return "has no reason or no actor"
     return ""
-
-
-def _estimate_lost(found, sums, of_interest):  # type: ignore[no-untyped-def]
-    """Lost deposits, from each machine's own distribution; returns how many.
-
-    A machine that lost k of n + k deposits: the sum of k more of its kind is k times the mean, with a variance of
-    (k + k^2 / n) times that of one deposit (prediction interval).
-    """
-    machines: dict[str, int] = defaultdict(int)
-    for row in found.claims:
-        machines[row["machine_id"]] += int(row["deposits"])
-    lost_of = {row["machine_id"]: int(row["lost"]) for row in found.gap_sums}
-    for row in found.claims:
-        lost, count = lost_of.get(row["machine_id"], 0), machines[row["machine_id"]]
-        if lost and of_interest(row["material"]):
-            mean = Fraction(int(row["mass_mg"]), count)
-            variance = max(Fraction(int(row["squares"]), count) - mean * mean, Fraction(0))
-            sums[row["material"]].lost += lost * mean
-            sums[row["material"]].lost_variance += variance * (lost + Fraction(lost * lost, count))
-    return sum(lost_of.values())

@@ -39,12 +39,11 @@ class ItemMasses:
     @property
     def sql(self) -> str:
         """The relation ``bounds``."""
-        rows = " UNION ALL ".join(
+        return " UNION ALL ".join(
             f"SELECT CAST({literal(b.material)} AS text) AS material, "
             f"CAST({b.least_mg} AS bigint) AS least_mg, CAST({b.most_mg} AS bigint) AS most_mg"
             for b in self.bounds
         )
-        return rows
 
 
 def literal(text: str) -> str:

@@ -37,7 +37,7 @@ class Parameters:
         materials: only deposits declared or accepted as one of these; empty for all.
         materiality_ppm: 5 %, customary for reasonable assurance (ISO 14064-3).
         performance_materiality_ppm: 75 % of it (customarily 50 to 75 %).
-        margin_h: hours around the period in which counterparts are looked for: late arrivals, tickets, reviews.
+        margin_h: hours around the period in which late arrivals, tickets and reviews are looked for.
         late_s: a record that arrives later than this after its event is late.
         skew_s: a clock that is off by more than this is faulty.
         heartbeat_s: seconds between two signs of life.
@@ -208,8 +208,8 @@ def parameters_from_json(content: Mapping[str, Any]) -> Parameters:
     known = {field.name for field in fields(Parameters)}
     try:
         if unknown := set(content) - known:
-            raise BadRequest(f"parameters: {sorted(unknown)[0]!r} is none")
-        values = {name: tuple(v) if isinstance(v, list) else v for name, v in content.items()}
+            raise BadRequest(f"parameters: {min(unknown)!r} is none")
+        values: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in content.items()}
         for name in ("start", "end"):
             values[name] = datetime.fromisoformat(str(values[name]))
         return Parameters(**values)

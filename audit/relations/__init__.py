@@ -1,8 +1,10 @@
 """The published relations: what reconciliation computes from the evidence, in SQL that every engine takes.
 
-Each ``.sql`` file is one SELECT over relations before it.  It runs unchanged on PostgreSQL, DuckDB and Spark, so it
-keeps to what the three read alike: integers and microseconds instead of timestamps and divisions, no JSON, no
-placeholder.  Its header says what it means, what it reads and what it returns.
+Each ``.sql`` file is one SELECT over relations before it.  It runs unchanged on PostgreSQL, DuckDB and
+Spark, so it keeps to what the three read alike: integers and microseconds instead of timestamps and
+divisions, no JSON, no placeholder.  What a machine can send, it can send often: sums of masses are
+decimal(38, 0), since 92,234 of the largest would leave 64 bits.  The header of a file says what it means,
+what it reads and what it returns.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 -- What must be known of a transaction besides its deposit and its prediction: which row counts where there are
--- several, and the latest human decision.
+-- several, and the latest human decision: confirmed, rejected, or corrected to a material; any other decides nothing.
 -- Reads: deposit_roles, prediction_roles, reviews
 -- Returns: transaction_id; machine_id and seq of the deposit and of the prediction that count (NULL: there is
 --          at most one); decision, its material and the prediction that it is about (NULL: any)
@@ -22,7 +22,9 @@ FROM (
     FROM (
         SELECT transaction_id, decision, material, prediction_id,
             row_number() OVER (PARTITION BY transaction_id ORDER BY event_us DESC, machine_id, seq DESC) AS place
-        FROM reviews WHERE transaction_id IS NOT NULL
+        FROM reviews
+        WHERE transaction_id IS NOT NULL
+            AND (decision IN ('confirmed', 'rejected') OR (decision = 'corrected' AND material IS NOT NULL))
     ) AS latest
     WHERE place = 1
 ) AS facts

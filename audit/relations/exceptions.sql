@@ -1,4 +1,5 @@
--- Every deposit and every prediction of the period that is not plainly in order, in exactly one class.
+-- Every deposit and every prediction of the period that is not plainly in order, in exactly one class.  A material
+-- that can't be told from the marks of the JSON list (quotes, backslashes, a lone comma) is not covered by a class.
 -- Reads: deposits, predictions, deposit_roles, prediction_roles, attention, bounds, parameters
 -- Returns: class ('matched' where only mass_problem is wrong); site_id, machine_id; declared and accepted
 --          material; claimed: 1 if the deposit's mass is in the period's reported figure; mass_problem: '',
@@ -31,10 +32,13 @@ FROM (
                 THEN CASE
                     WHEN a.review_material = p.material
                         AND position('"' || d.material || '"' IN p.covers) > 0
-                            AND position('"' IN d.material) = 0
+                        AND position('"' IN d.material) = 0 AND position(chr(92) IN d.material) = 0
+                        AND d.material <> ','
                     THEN d.material ELSE a.review_material END
                 WHEN position('"' || d.material || '"' IN p.covers) > 0
-                            AND position('"' IN d.material) = 0 THEN d.material
+                    AND position('"' IN d.material) = 0 AND position(chr(92) IN d.material) = 0
+                    AND d.material <> ','
+                THEN d.material
                 ELSE p.material
             END AS accepted,
             CASE WHEN d.event_time >= q.from_time AND d.event_time < q.to_time THEN 1 ELSE 0 END AS claimed,

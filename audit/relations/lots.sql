@@ -9,7 +9,7 @@ SELECT l.lot_id, l.machine_id, l.site_id, l.deposits, l.recorded_mg,
     coalesce(t.tickets, 0) AS tickets
 FROM (
     SELECT lot_id, min(machine_id) AS machine_id, coalesce(min(site_id), '') AS site_id,
-        count(*) AS deposits, CAST(sum(mass_mg) AS bigint) AS recorded_mg,
+        count(*) AS deposits, CAST(sum(mass_mg) AS decimal(38, 0)) AS recorded_mg,
         min(device_seq) AS first_device_seq, max(event_time) AS last_time
     FROM deposits WHERE lot_id IS NOT NULL GROUP BY lot_id
 ) AS l

@@ -2,7 +2,7 @@
 -- Reads: claims, exceptions
 -- Returns: site_id, machine_id, material, deposits, mass_mg
 SELECT site_id, machine_id, material,
-    CAST(sum(deposits) AS bigint) AS deposits, CAST(sum(mass_mg) AS bigint) AS mass_mg
+    CAST(sum(deposits) AS bigint) AS deposits, CAST(sum(mass_mg) AS decimal(38, 0)) AS mass_mg
 FROM (
     SELECT site_id, machine_id, material, deposits, mass_mg FROM claims
     UNION ALL

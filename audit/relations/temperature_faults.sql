@@ -1,10 +1,11 @@
 -- Readings of a temperature sensor that no machine makes: a leap and the leap back within a few readings
 -- ('spike'), or a single leap, which is how a drift ends ('drift').  Leaps across missing readings don't count.
+-- A sensor may send any finite number: what is beyond a million degrees is taken as that.
 -- Reads: temperatures, parameters
 -- Returns: machine_id, sensor, kind, seq (ledger row of the leap), event_us, leap_mc (millidegrees Celsius)
 SELECT machine_id, sensor,
     CASE WHEN abs(leap) > q.spike_c THEN 'spike' ELSE 'drift' END AS kind,
-    seq, event_us, CAST(round(leap * 1000) AS bigint) AS leap_mc
+    seq, event_us, CAST(floor(leap * 1000 + 0.5) AS bigint) AS leap_mc
 FROM (
     SELECT leaps.*,
         lag(leap) OVER w AS leap_before, lag(place) OVER w AS place_before
@@ -16,7 +17,8 @@ FROM (
             FROM (
                 SELECT machine_id, sensor, seq, event_us,
                     row_number() OVER r AS place,
-                    value - lag(value) OVER r AS leap,
+                    least(greatest(value, -1000000), 1000000)
+                        - lag(least(greatest(value, -1000000), 1000000)) OVER r AS leap,
                     event_us - lag(event_us) OVER r AS elapsed_us
                 FROM temperatures
                 WINDOW r AS (PARTITION BY machine_id, sensor ORDER BY seq)
