@@ -20,6 +20,8 @@ from tally.bench.bench_stack import BenchStack, bench_stack
 from tally.bench.figures import Figure, table
 from tally.bench.inference import serving
 from tally.bench.ingest import against_raw_copy, small_requests
+from tally.bench.reconciliation import faults, report, ten_million_deposits
+from tally.bench.reconciliation_data import Shape
 from tally.bench.volume import ten_million
 from tally.files import write_atomically
 from tally.settings import Settings
@@ -33,12 +35,18 @@ FULL: Final[dict[str, Measure]] = {
     "ingest": lambda stack: against_raw_copy(stack, rounds=5, requests=1_000),
     "small": lambda stack: small_requests(stack, rounds=3, seconds=8),
     "inference": lambda stack: serving(stack, rounds=5, seconds=15),
+    "faults": lambda stack: faults(stack, seeds=30, per_day=2_500),
+    "reconciliation": lambda stack: ten_million_deposits(stack) + report(stack, per_day=2_500),
 }
 QUICK: Final[dict[str, Measure]] = {
     "volume": lambda stack: ten_million(stack, millions=2, verifications=1),
     "ingest": lambda stack: against_raw_copy(stack, rounds=1, requests=100),
     "small": lambda stack: small_requests(stack, rounds=1, seconds=2),
     "inference": lambda stack: serving(stack, rounds=1, seconds=3),
+    "faults": lambda stack: faults(stack, seeds=2, per_day=250),
+    "reconciliation": lambda stack: (
+        ten_million_deposits(stack, shape=Shape(days=2, machines=20, sites=10)) + report(stack, per_day=250)
+    ),
 }
 
 _BUSY: Final = 0.5
@@ -57,7 +65,7 @@ def bench(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
-    """Measure this machine: ingest against raw COPY, small requests, volume, verification, inference.
+    """Measure this machine: ingest, volume, verification, inference, reconciliation.
 
     Example: tally bench --only small
     """

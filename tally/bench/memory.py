@@ -1,9 +1,9 @@
 """The most memory that a program and the database's processes have at one time.
 
-Of a process of the server counts what is its own (``RssAnon``).  Shared buffers don't: they are the cache, whose
-size is configured and which is there without a query too.  What a query's processes share with each other does:
-the tables of parallel hash joins, which lie in ``/dev/shm/PostgreSQL.*``, each counted once.  Of the program
-everything counts that is resident, its libraries included.
+Of a process of the server counts what is its own (``RssAnon``).  Shared buffers don't: they are the cache,
+whose size is configured and which is there without a query too.  What a query's processes share with each
+other does: the tables of parallel hash joins, which lie in ``/dev/shm/PostgreSQL.*``, each counted once.  Of
+the program everything counts that is resident, its libraries included.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
 """Millions of deposits with their predictions, put into a database without a collector.
 
-Only for a benchmark's own database: rows are made by ``INSERT ... SELECT generate_series`` as its owner, with the
-triggers off that keep a ledger append-only, in minutes instead of an hour.  Their hashes are no hashes, so nothing
-of this verifies; what is measured on it is reconciliation alone.
+Only for a benchmark's own database: rows are made by ``INSERT ... SELECT generate_series`` as its owner, with
+the triggers off that keep a ledger append-only, in minutes instead of an hour.  Their hashes are no hashes,
+so nothing of this verifies; what is measured on it is reconciliation alone.
 
-The rows are as wide as real ones.  Of 1,000 deposits of a machine one is recorded twice, one is lost, one has no
-prediction, one is declared as another material and one arrives three hours late; of 50 one is unsure and was
-confirmed by a human.  Heartbeats come every 120 s, temperatures every 15 min.  Lots of 500 deposits are weighed.
+The rows are as wide as real ones.  Of 1,000 deposits of a machine one is recorded twice, one is lost, one has
+no prediction, one is declared as another material and one arrives three hours late; of 50 one is unsure and
+was confirmed by a human.  Heartbeats come every 30 s, temperatures every 15 min.  Lots of 500 are weighed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Final, LiteralString
 import psycopg
 from psycopg import sql
 
-HEARTBEAT_S: Final = 120
+HEARTBEAT_S: Final = 30
 START: Final = datetime(2026, 1, 5, tzinfo=UTC)
 
 
@@ -27,10 +27,10 @@ START: Final = datetime(2026, 1, 5, tzinfo=UTC)
 class Shape:
     """So many machines at so many sites, for so many days, with so many deposits a day each."""
 
-    machines: int = 500
+    machines: int = 200
     sites: int = 100
     days: int = 20
-    per_day: int = 1_000
+    per_day: int = 2_500
 
     @property
     def deposits(self) -> int:
@@ -108,8 +108,8 @@ _ONCE: Final[tuple[LiteralString, ...]] = (
     SELECT {at}::timestamptz, now(), 'fleet-rvm-' || lpad(m::text, 4, '0'), 1, '\\x00', 'machine.calibrated',
         'fleet-site-' || lpad((m % {sites})::text, 3, '0'), 9, NULL,
         format('{{"calibration.instrument":"scale","calibration.certificate":"cal-%s",'
-            '"calibration.valid_from_unix":"1735689600","calibration.valid_until_unix":"1893456000"}}', m)::json,
-        '\\x00'
+            '"calibration.valid_from_unix":"1735689600",'
+            '"calibration.valid_until_unix":"1893456000"}}', m)::json, '\\x00'
     FROM generate_series(1, {machines}) AS m
     """,
     """
@@ -130,8 +130,8 @@ _ONCE: Final[tuple[LiteralString, ...]] = (
     """
     INSERT INTO scale_tickets
     SELECT max(event_time) + interval '3 hours', now(), 'fleet-plant-scale-1', row_number() OVER (), '\\x00',
-        'ticket-' || lot_id, lot_id, min(site_id), 'plant', NULL, sum(mass_mg) / 10000 * 10000, NULL, NULL, '{{}}',
-        '\\x00'
+        'ticket-' || lot_id, lot_id, min(site_id), 'plant', NULL, sum(mass_mg)::bigint / 10000 * 10000,
+        NULL, NULL, '{{}}', '\\x00'
     FROM transactions WHERE seq < 100000000 GROUP BY lot_id HAVING count(*) >= 499
     """,
 )
