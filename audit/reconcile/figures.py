@@ -300,27 +300,38 @@ class _Tally:
 def _corrected_effect(
     row: Row, deltas: dict[str, int], masses: ItemMasses, known: Callable[[str], bool]
 ) -> Effect:
+    """What a corrected deposit does: its claims, as corrected, against what the evidence supports of each.
+
+    A correction is the operator's word.  It takes from a claim, and it moves mass to the material that was
+    recognised; what it adds beyond that no evidence supports.
+    """
     name, declared, accepted = str(row["class"]), str(row["declared"]), str(row["accepted"])
-    claim = int(row["mass_mg"]) + deltas.pop(declared, 0)
-    problem = str(row["mass_problem"])
-    if problem:
-        bound = masses.of(declared)
-        if bound is None or bound.plausible(claim, int(row["item_count"])):
-            problem = ""
-    effect = effect_of(name, declared, accepted, claim, claimed=True, mass_problem=problem, known=known)
+    recorded = int(row["mass_mg"])
+    claims = {declared: recorded}
+    for material, mg in deltas.items():
+        claims[material] = claims.get(material, 0) + mg
+    claim, problem = claims[declared], str(row["mass_problem"])
+    bound = masses.of(declared)
+    mended = bool(problem) and (bound is None or bound.plausible(claim, int(row["item_count"])))
+    in_order = name not in _CERTAIN | _DOUBTFUL | {"out_of_period", "material_mismatch"}
+    supported: dict[str, int] = {}
+    if in_order and (mended or not problem):
+        supported[declared] = claim if mended else min(max(claim, 0), recorded)
+    elif name == "material_mismatch" and not problem and accepted and known(accepted):
+        supported[accepted] = recorded
+    doubtful = (
+        in_order or name in _DOUBTFUL or bool(problem) or (name == "material_mismatch" and not accepted)
+    )
     parts: list[tuple[Part, str, int]] = []
-    for part, material, mg in effect.parts:
-        if part == "understated":
-            short = mg if material not in deltas else int(row["mass_mg"]) - deltas.pop(material)
-            parts.append(("understated", material, short) if short >= 0 else ("overstated", material, -short))
-        else:
-            parts.append((part, material, mg) if mg >= 0 else ("understated", material, -mg))
-    if name == "material_mismatch" and claim == 0 and accepted in deltas:
-        rest = deltas.pop(accepted) - int(row["mass_mg"])
-        if rest:
-            parts.append(("overstated", accepted, rest) if rest > 0 else ("understated", accepted, -rest))
-    parts += [("overstated" if mg > 0 else "understated", m, abs(mg)) for m, mg in deltas.items() if mg]
-    return Effect(tuple(part for part in parts if part[2]))
+    for material in sorted({*claims, *supported}):
+        beyond = claims.get(material, 0) - supported.get(material, 0)
+        if beyond > 0:
+            parts.append(
+                ("in_doubt" if doubtful and material == declared else "overstated", material, beyond)
+            )
+        elif beyond < 0:
+            parts.append(("understated", material, -beyond))
+    return Effect(tuple(parts))
 
 
 def lost_share(lost: int, mass_mg: int, count: int) -> int:
