@@ -20,7 +20,7 @@ help: ## list the targets
 demo: setup ## bring everything up, stream a fleet, verify, tamper, verify again (results in var/demo/)
 	@$(BIN)/python -m tally.demo
 
-test: setup ## run all tests against a real TimescaleDB
+test: setup ## run all tests against a real TimescaleDB, in two processes; ARGS="-k chain" runs a part
 	@$(BIN)/python -m tally.embedded
 	@$(BIN)/python -m pytest $(ARGS)
 
