@@ -458,6 +458,19 @@ class _Builder:
             )
         return lines
 
+    def _completeness(self) -> Parameter:
+        """What is missing and what is there twice, gross: the two could hide each other."""
+        reported = sum(s.reported for s in self.figures.by_material.values())
+        lost = sum(s.lost_mg for s in self.figures.by_material.values())
+        twice = sum(self.figures.class_masses.get(name, 0) for name in ("duplicate", "conflict"))
+        ppm = 1_000_000 - ((lost + twice) * 1_000_000 // reported if reported else 0)
+        return Parameter(
+            "completeness",
+            f"{Decimal(ppm) / 10_000:.4f}",
+            "%",
+            "of mass: all but what is estimated as lost and what is recorded again; 97.5 % is customary",
+        )
+
     def uncertainty(self) -> tuple[Parameter, ...]:
         sums = self.figures.by_material.values()
         lost = sum(s.lost_mg for s in sums)
@@ -471,6 +484,7 @@ class _Builder:
                 "95 % prediction interval, margins of the materials added up (at most)",
             ),
         ]
+        found.append(self._completeness())
         if weighed:
             recorded, ticket = sum(r for r, _ in weighed), sum(t for _, t in weighed)
             difference = Decimal(round((recorded - ticket) * 1_000_000 / ticket)) / 10_000 if ticket else 0

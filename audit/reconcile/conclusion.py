@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Literal
 
 from audit.esg.units import EXACT, exact_sum
-from audit.invariants.rule import grams, plural
+from audit.invariants.rule import plural
 from audit.reconcile.figures import Figures, Sums
 from audit.reconcile.parameters import Parameters, percent
 from audit.reporting.model import Conclusion, Figure, InvariantResult, LedgerState, Opinion
@@ -152,6 +152,14 @@ def _headline(
             f"The reported {unit} is materially misstated: certain misstatements of {known} are more than "
             f"the materiality of {percent(parameters.materiality_ppm)}."
         )
+    if opinion == "review_required" and measures.at_most <= parameters.performance_materiality_ppm:
+        why = (
+            "the ledger was not verified" if ledger.intact is None else "a model or a scale was not in order"
+        )
+        return (
+            f"At most {at_most} of the reported {unit} is misstated, in doubt or lost, below the performance "
+            f"materiality of {performance}; but {why}, so it can't be confirmed yet."
+        )
     if opinion == "review_required":
         return (
             f"The reported {unit} can't be confirmed yet: {known} are certain misstatements, and with "
@@ -179,7 +187,7 @@ def _findings(
             found.append(f"{plural(count, *words)}{shown}")
     found += [
         f"{plural(rule.exceptions, 'impossible mass', 'impossible masses')} "
-        f"({grams(rule.effect.mass.mg)} in doubt)"
+        f"({rule.effect.mass.mg / 1_000_000:,.3f} kg in doubt)"
         for rule in invariants
         if rule.name == "mass_plausible" and rule.exceptions
     ]

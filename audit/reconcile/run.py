@@ -73,10 +73,10 @@ def reconcile_export(
     materialities: tuple[int, int] | None = None,
     progress: Progress = _silent,
 ) -> Report:
-    """The same report, from an export; byte for byte what :func:`reconcile_ledger` gave for its period.
+    """The same report, from an export: byte for byte what :func:`reconcile_ledger` gives.
 
-    ``materialities`` (materiality and performance materiality, ppm) are the auditor's own: no evidence depends
-    on them.
+    ``materialities`` (materiality and performance materiality, ppm) are the auditor's own: no evidence
+    depends on them.
 
     Raises:
         BadExport: the folder is no export, or was altered.
