@@ -1,5 +1,6 @@
 -- Machines with deposits in the period that no calibration on record covers.  Times are compared in whole days.
 -- Reads: claims, calibrations, parameters
+-- Returns: the columns of every rule (rule.py); unknown, expired
 SELECT
     w.machine_id AS subject,
     NULL AS stream, w.machine_id AS chain, NULL AS seq,

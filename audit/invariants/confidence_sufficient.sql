@@ -1,5 +1,6 @@
 -- Deposits whose prediction was unsure and not confirmed, or rejected by a human.
 -- Reads: exceptions
+-- Returns: the columns of every rule (rule.py); confidence, decision
 SELECT
     transaction_id AS subject,
     'transactions' AS stream, machine_id AS chain, deposit_seq AS seq,

@@ -1,5 +1,6 @@
 -- Deposits on the borders of the period.
 -- Reads: exceptions, parameters
+-- Returns: the columns of every rule (rule.py); claimed_early, elsewhere, arrived_after
 SELECT
     transaction_id AS subject,
     'transactions' AS stream, machine_id AS chain, deposit_seq AS seq,

@@ -11,9 +11,8 @@ def _judge(asked: Asked) -> Verdict:
         asked,
         asked.counted.deposits,
         "Every number between a machine's first and last deposit is there.",
-        f"{plural(lost, 'deposit is', 'deposits are')} missing in the machines' own counts; their "
-        "mass is estimated from "
-        "the same machine's deposits and stays apart from what was measured.",
+        f"{plural(lost, 'deposit is', 'deposits are')} missing in the machines' own counts; what was "
+        "lost is estimated from the same machine's deposits and stays apart from what was measured.",
     )
 
 

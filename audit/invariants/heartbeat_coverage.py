@@ -10,8 +10,8 @@ def _judge(asked: Asked) -> Verdict:
         asked,
         asked.counted.machines,
         "Every machine was heard often enough for its figures to be complete.",
-        f"{plural(asked.answer.exceptions, 'machine was', 'machines were')} heard too little: "
-        "figures of theirs may be incomplete.",
+        f"{plural(asked.answer.exceptions, 'machine was', 'machines were')} heard too little, "
+        "so figures may be incomplete.",
     )
 
 

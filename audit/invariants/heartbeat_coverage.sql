@@ -1,5 +1,6 @@
 -- Machines that were silent for a larger part of the period than allowed.
 -- Reads: presence, parameters
+-- Returns: the columns of every rule (rule.py); silent_us, heartbeats
 SELECT
     machine_id AS subject,
     NULL AS stream, NULL AS chain, NULL AS seq,

@@ -1,5 +1,6 @@
 -- Silences of machines.
 -- Reads: silences
+-- Returns: the columns of every rule (rule.py); silent_us, begin_us, end_us
 SELECT
     machine_id AS subject,
     NULL AS stream, NULL AS chain, NULL AS seq,

@@ -1,6 +1,7 @@
 -- Lots that differ from their ticket by more than the tolerance, and closed lots without one.  The difference is
 -- evidence of errors that other rules name: it is no effect of its own.
 -- Reads: lots, parameters
+-- Returns: the columns of every rule (rule.py); differing, unweighed, recorded_mg, ticket_mg, machine_id
 SELECT
     lot_id AS subject,
     CASE WHEN ticket_seq IS NULL THEN NULL ELSE 'scale_tickets' END AS stream,

@@ -1,5 +1,6 @@
 -- Deposits within a silence of their machine.
 -- Reads: deposits, silences, parameters
+-- Returns: the columns of every rule (rule.py); begin_us, end_us
 SELECT
     d.transaction_id AS subject,
     'transactions' AS stream, d.machine_id AS chain, d.seq AS seq,

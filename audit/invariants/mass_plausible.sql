@@ -1,5 +1,6 @@
 -- Deposits whose mass is impossible.
 -- Reads: exceptions
+-- Returns: the columns of every rule (rule.py); implausible, unbalanced, mass_mg, item_count
 SELECT
     transaction_id AS subject,
     'transactions' AS stream, machine_id AS chain, deposit_seq AS seq,

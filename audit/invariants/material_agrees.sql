@@ -1,5 +1,6 @@
 -- Deposits that were declared as another material than was accepted.
 -- Reads: exceptions
+-- Returns: the columns of every rule (rule.py)
 SELECT
     transaction_id AS subject,
     'transactions' AS stream, machine_id AS chain, deposit_seq AS seq,

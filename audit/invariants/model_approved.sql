@@ -1,5 +1,6 @@
 -- Model versions that answered without an approval.
 -- Reads: answering
+-- Returns: the columns of every rule (rule.py); unapproved, predictions
 SELECT
     model_id || ' ' || model_version AS subject,
     'governance' AS stream, model_id AS chain, NULL AS seq,

@@ -11,8 +11,7 @@ def _judge(asked: Asked) -> Verdict:
         asked,
         asked.counted.predictions,
         "Every prediction belongs to a deposit.",
-        f"{plural(found, 'prediction has', 'predictions have')} no deposit: probably of deposits "
-        "that were lost.",
+        f"{plural(found, 'prediction has', 'predictions have')} no deposit, which was probably lost.",
         "REVIEW_REQUIRED",
     )
 

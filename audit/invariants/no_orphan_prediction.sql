@@ -1,5 +1,6 @@
 -- Predictions without a deposit.  Their mass is not known.
 -- Reads: exceptions
+-- Returns: the columns of every rule (rule.py); predicted
 SELECT
     coalesce(transaction_id, 'no transaction') AS subject,
     'predictions' AS stream, prediction_machine_id AS chain, prediction_seq AS seq,

@@ -1,5 +1,6 @@
 -- Deposits without a prediction, and predictions beyond the first.
 -- Reads: exceptions
+-- Returns: the columns of every rule (rule.py); missing, extra
 SELECT
     transaction_id AS subject,
     CASE WHEN deposit_seq IS NULL THEN 'predictions' ELSE 'transactions' END AS stream,

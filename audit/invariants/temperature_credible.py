@@ -12,9 +12,9 @@ def _judge(asked: Asked) -> Verdict:
         asked.counted.temperatures,
         "Every temperature follows from the one before.",
         clauses(
-            (spikes, plural(spikes, "spike") + " of a temperature sensor"),
-            (drifts, plural(drifts, "drift") + " of one"),
-            (1, "no mass depends on them, but the machines need a look"),
+            (spikes, plural(spikes, "spike") + " of temperature"),
+            (drifts, plural(drifts, "drift") + " of temperature"),
+            (1, "no mass depends on it, but the sensors need a look"),
         ),
         "REVIEW_REQUIRED",
     )

@@ -1,5 +1,6 @@
 -- Temperature sensors that read what no machine has.
 -- Reads: temperature_faults
+-- Returns: the columns of every rule (rule.py); spikes, drifts, kind, leap_mc, event_us
 SELECT
     machine_id AS subject,
     'telemetry' AS stream, machine_id AS chain, seq,

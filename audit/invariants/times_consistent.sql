@@ -1,5 +1,6 @@
 -- Stretches of a clock that was off, and late deposits.
 -- Reads: clock_faults, exceptions
+-- Returns: the columns of every rule (rule.py); skewed, late, least_us, most_us, lasted_us, begin_us, end_us
 SELECT
     machine_id AS subject,
     CASE WHEN heartbeat_seq IS NULL THEN 'transactions' ELSE 'events' END AS stream,

@@ -14,10 +14,13 @@ def _judge(asked: Asked) -> Verdict:
         clauses(
             (
                 sums["duplicate"],
-                plural(sums["duplicate"], "record repeats", "records repeat") + " a transaction",
+                plural(sums["duplicate"], "record repeats", "records repeat") + " another",
             ),
-            (sums["conflict"], plural(sums["conflict"], "record contradicts", "records contradict") + " one"),
-            (1, "that mass was reported more than once"),
+            (
+                sums["conflict"],
+                plural(sums["conflict"], "record contradicts", "records contradict") + " another",
+            ),
+            (1, "the mass of a transaction was reported more than once"),
         ),
     )
 

@@ -1,5 +1,6 @@
 -- Records of deposits whose transaction is on record already.
 -- Reads: exceptions
+-- Returns: the columns of every rule (rule.py); duplicate, conflict
 SELECT
     transaction_id AS subject,
     'transactions' AS stream, machine_id AS chain, deposit_seq AS seq,

@@ -1,8 +1,8 @@
 -- What must be known of a transaction besides its deposit and its prediction: which row counts where there are
 -- several, and the latest human decision: confirmed, rejected, or corrected to a material; any other decides nothing.
 -- Reads: deposit_roles, prediction_roles, reviews
--- Returns: transaction_id; machine_id and seq of the deposit and of the prediction that count (NULL: there is
---          at most one); decision, its material and the prediction that it is about (NULL: any)
+-- Returns: transaction_id; deposit_machine_id, deposit_seq, prediction_machine_id, prediction_seq: those that count
+--          (NULL: there is at most one); decision, review_material, review_prediction_id (NULL: any prediction)
 SELECT transaction_id,
     max(deposit_machine_id) AS deposit_machine_id, max(deposit_seq) AS deposit_seq,
     max(prediction_machine_id) AS prediction_machine_id, max(prediction_seq) AS prediction_seq,
