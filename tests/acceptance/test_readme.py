@@ -69,9 +69,8 @@ def test_every_make_target_of_the_readme_exists(command: str, environment: dict[
 def test_the_tally_commands_of_the_readme_work_in_their_order(environment: dict[str, str]) -> None:
     commands = [line for line in COMMANDS if ".venv/bin/tally" in line]
     assert len(commands) >= 6
-    manifest = Path(environment["TALLY_VAR_DIR"]) / "manifest.jsonl"
     for command in commands:
-        done = run(command.replace("var/manifest.jsonl", str(manifest)), environment)
+        done = run(command.replace(" var/", f" {environment['TALLY_VAR_DIR']}/"), environment)
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
         if "db psql" in command:
             assert "glass" in done.stdout
@@ -82,6 +81,7 @@ def test_the_tally_commands_of_the_readme_work_in_their_order(environment: dict[
     [
         *("up", "down", "status", "logs", "migrate", "verify", "bench", "db start", "db url", "db psql"),
         *("train", "models list", "models promote", "models history", "reviews next", "reviews decide"),
+        *("reconcile", "report", "explain", "correct", "export", "sample", "sample evaluate"),
     ],
 )
 def test_every_command_has_help_with_an_example_and_json(arguments: str, environment: dict[str, str]) -> None:
@@ -111,6 +111,9 @@ def test_the_demo_tells_its_story_and_leaves_its_figures(environment: dict[str, 
     assert [step["action"] for step in summary["history"]["steps"]][-1] == "rolled_back"
     assert summary["history"]["verification"]["ok"]
     assert summary["second_model"]["rollback_seconds"] < 2
+    report = json.loads((Path(environment["TALLY_VAR_DIR"]) / "demo" / "report" / "report.json").read_text())
+    assert report["conclusion"]["sentences"] == summary["report"]["conclusion"]["sentences"]
+    assert summary["report_from_export"]["files"] == summary["report"]["files"]
     if summary["replay"] is not None:
         assert summary["replay"]["in_ledger"] == {
             "rows": 22_695,
