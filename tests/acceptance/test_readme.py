@@ -52,7 +52,7 @@ def run(command: str, environment: dict[str, str]) -> subprocess.CompletedProces
         capture_output=True,
         text=True,
         check=False,
-        timeout=200,
+        timeout=280,
     )
 
 
@@ -91,6 +91,7 @@ def test_every_command_has_help_with_an_example_and_json(arguments: str, environ
     assert "--json" in done.stdout
 
 
+@pytest.mark.timeout(300)  # a minute with nothing else on the machine
 def test_the_demo_tells_its_story_and_leaves_its_figures(environment: dict[str, str]) -> None:
     done = run(f"{shlex.quote(str(ROOT / '.venv' / 'bin' / 'python'))} -m tally.demo", environment)
     assert done.returncode == 0, done.stdout + done.stderr
