@@ -9,7 +9,18 @@ from hypothesis import strategies as st
 
 from audit.reconcile.parameters import micros
 from collector.event_mapping import MAX_MASS_MG
-from tests.evidence import DIGEST, END, START, Fleet, Values, deposit_at, heartbeat, prediction_of
+from tests.evidence import (
+    DIGEST,
+    END,
+    START,
+    Fleet,
+    Values,
+    clean_fleet,
+    deposit_at,
+    governance_step,
+    heartbeat,
+    prediction_of,
+)
 
 _MOST_INT8: Final = 2**63 - 1
 MOST_OBSERVED_US: Final = 9_223_372_036_854_774
@@ -230,3 +241,61 @@ def odd_fleets(draw: st.DrawFn, *, any_material: bool | None = None) -> Fleet:
     fleet.calibrations = draw(st.lists(_calibrations(), max_size=3))
     fleet.corrections = draw(st.lists(_correction(fleet, odd if unlimited else known), max_size=4))
     return fleet
+
+
+def busy_fleet() -> Fleet:
+    """Every class, a breach of every rule, values at the collector's limits; beside what is in order."""
+    fleet = clean_fleet(("M1", "M2", "M3"))
+    _at_the_limits(fleet)
+    two, three = ([fleet.deposit(m, number) for number in range(1, 11)] for m in ("M2", "M3"))
+    fleet.repeat(two[0])
+    fleet.repeat(two[1], mass_mg=two[1]["mass_mg"] + 1, machine_id="M3", device_seq=None)
+    fleet.predictions.remove(fleet.prediction(two[2]))
+    fleet.predict(two[3], covers=["pet", 'q"u', "back\\slash", "стекло"], input_digest=None)
+    fleet.predict(two[3], transaction_id="nowhere")
+    fleet.predict(two[3], transaction_id=None)
+    fleet.prediction(two[4]).update(material="glass")
+    fleet.prediction(two[5]).update(confidence=0.75, threshold=0.7500000000000001)
+    fleet.review(two[6], "corrected", "steel_cans")
+    fleet.review(two[7], "rejected", prediction_id=fleet.prediction(two[7])["prediction_id"])
+    fleet.review(two[8], "hm", "glass")
+    two[9]["delay_us"] = 3_600_000_001
+    three[0].update(delay_us=-1_200_000_000, site_id=None)
+    three[1].update(material=None, lot_id="стекло|\n'")
+    fleet.prediction(three[2]).update(material="plastic", covers=["hdpe", three[2]["material"]])
+    fleet.prediction(three[3]).update(model_version="2", model_digest=None, confidence=0.0)
+    three[4]["mass_mg"] = 10**9 + 1
+    fleet.correct(three[4], -(10**9), reason="typed wrong: 'kg' for \"g\"")
+    fleet.governance.append(governance_step(START + timedelta(minutes=30), "retired", "eve"))
+    fleet.heartbeats = [h for h in fleet.heartbeats if not _in_the_middle(h["event_time"])]
+    for beat in [h for h in fleet.heartbeats if h["machine_id"] == "M3"][70:75]:
+        beat["delay_us"] = 60_000_001
+    fleet.tickets[1]["mass_mg"] = 0
+    fleet.calibrations.pop(2)
+    early = deposit_at("M3", 11, START - timedelta(minutes=2), delay_us=600_000_000, transaction_id="📦")
+    fleet.deposits.append(early)
+    fleet.predict(early, event_time=START + timedelta(seconds=1), delay_us=5)
+    return fleet
+
+
+def _at_the_limits(fleet: Fleet) -> None:
+    first, second, third = (fleet.deposit("M1", number) for number in (1, 2, 3))
+    for deposit in (first, second, third):
+        deposit |= {"item_count": _MOST_INT8, "mass_mg": MAX_MASS_MG, "material": "pet"}
+    second["device_seq"], third["device_seq"] = _MOST_INT8, -(2**63)
+    first["gross_mg"], first["tare_mg"] = 0, MAX_MASS_MG
+    second["delay_us"] = MOST_OBSERVED_US - micros(second["event_time"])
+    third["delay_us"] = 1 - micros(third["event_time"])
+    fleet.heartbeats[3]["delay_us"] = 1 - micros(fleet.heartbeats[3]["event_time"])
+    for reading, value in zip(fleet.temperatures[5:], (1.7e308, -1.7e308, 5e-324, 1.7e308), strict=False):
+        reading["value"] = value
+    fleet.tickets[0]["mass_mg"] = MAX_MASS_MG
+    fleet.calibrations[1] |= {"valid_from_us": 0, "valid_until_us": 99_999_999_999_000_000}
+    fleet.correct(first, 10**15 - 1)
+    fleet.correct(first, -(10**15 - 1), material="glass")
+    fleet.correct(second, None)
+    fleet.repeat(first, machine_id="M2", device_seq=_MOST_INT8)
+
+
+def _in_the_middle(moment: datetime) -> bool:
+    return START + timedelta(minutes=18, seconds=40) < moment < START + timedelta(minutes=31)

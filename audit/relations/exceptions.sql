@@ -1,5 +1,6 @@
 -- Every deposit and every prediction of the period that is not plainly in order, in exactly one class.  A material
 -- that can't be told from the marks of the JSON list (quotes, backslashes, a lone comma) is not covered by a class.
+-- More items than a hundred thousand million outweigh every mass that is believed: so many are enough to compare.
 -- Reads: deposits, predictions, deposit_roles, prediction_roles, attention, bounds, parameters
 -- Returns: class ('matched' where only mass_problem is wrong); site_id, machine_id; declared and accepted
 --          material; claimed: 1 if the deposit's mass is in the period's reported figure; mass_problem: '',
@@ -16,7 +17,7 @@ FROM (
             WHEN claimed = 0 OR early = 1 THEN 'out_of_period'
             WHEN prediction_seq IS NULL THEN 'missing_prediction'
             WHEN decision = 'rejected' THEN 'low_confidence'
-            WHEN decision IS NULL AND unsure = 1 THEN 'low_confidence'
+            WHEN unsure = 1 AND coalesce(decision, '') NOT IN ('confirmed', 'corrected') THEN 'low_confidence'
             WHEN accepted IS NULL OR declared IS NULL OR accepted <> declared THEN 'material_mismatch'
             WHEN late = 1 THEN 'late'
             ELSE 'matched'
@@ -46,8 +47,8 @@ FROM (
             CASE WHEN d.delay_us > q.late_us THEN 1 ELSE 0 END AS late,
             CASE
                 WHEN d.mass_mg <> d.gross_mg - d.tare_mg THEN 'net'
-                WHEN d.mass_mg < CAST(d.item_count AS double precision) * b.least_mg
-                    OR d.mass_mg > CAST(d.item_count AS double precision) * b.most_mg
+                WHEN d.mass_mg < least(d.item_count, 100000000000) * b.least_mg
+                    OR d.mass_mg > least(d.item_count, 100000000000) * b.most_mg
                 THEN 'implausible'
                 ELSE ''
             END AS mass_problem,

@@ -19,17 +19,18 @@ from audit.invariants import rules
 from audit.reconcile.engines import DuckDbEngine, Engine, PostgresEngine, compute
 from audit.reconcile.export import read_export
 from audit.reconcile.masses import item_masses
-from audit.reconcile.parameters import Parameters, micros
+from audit.reconcile.parameters import Parameters
 from audit.reconcile.results import results
 from audit.reconcile.run import export_ledger, reconcile_export, reconcile_ledger, report_on
 from audit.relations import RELATIONS
 from audit.reporting.as_json import render
+from audit.reporting.model import CLASSES
 from collector.event_mapping import MAX_MASS_MG
 from store.analysis import EVIDENCE
 from tally.testing import Cluster, Database
-from tests.evidence import COLUMNS, PERIOD, Fleet, asker, clean_fleet, in_microseconds, in_order
+from tests.evidence import COLUMNS, PERIOD, Fleet, asker, in_microseconds, in_order
 from tests.ledger_writer import LedgerWriter
-from tests.odd_fleets import KNOWN, MOST_OBSERVED_US, odd_fleets
+from tests.odd_fleets import KNOWN, busy_fleet, odd_fleets
 
 
 @contextmanager
@@ -109,40 +110,18 @@ def test_both_engines_give_the_same_rows_and_the_same_report(
         assert computed.report.startswith("{"), "nothing that a machine sends stops a report"
 
 
-def extreme_fleet() -> Fleet:
-    """Everything at the limits of the collector at once, beside what is in order."""
-    fleet = clean_fleet()
-    first, second, third = (fleet.deposit("M1", number) for number in (1, 2, 3))
-    for deposit in (first, second, third):
-        deposit |= {"item_count": 2**63 - 1, "mass_mg": MAX_MASS_MG, "material": "pet"}
-    second["device_seq"], third["device_seq"] = 2**63 - 1, -(2**63)
-    first["gross_mg"], first["tare_mg"] = 0, MAX_MASS_MG
-    second["delay_us"] = MOST_OBSERVED_US - micros(second["event_time"])
-    third["delay_us"] = 1 - micros(third["event_time"])
-    fleet.heartbeats[3]["delay_us"] = 1 - micros(fleet.heartbeats[3]["event_time"])
-    for reading, value in zip(fleet.temperatures[5:], (1.7e308, -1.7e308, 5e-324, 1.7e308), strict=False):
-        reading["value"] = value
-    fleet.tickets[0]["mass_mg"] = MAX_MASS_MG
-    fleet.calibrations[1] |= {"valid_from_us": 0, "valid_until_us": 99_999_999_999_000_000}
-    fleet.correct(first, 10**15 - 1)
-    fleet.correct(first, -(10**15 - 1), material="glass")
-    fleet.correct(second, None)
-    fleet.repeat(first, machine_id="M2", device_seq=2**63 - 1)
-    return fleet
-
-
 def test_values_at_the_limits_stop_neither_engine(database: Database) -> None:
-    computed = check_same(database, extreme_fleet())
+    computed = check_same(database, busy_fleet())
     report = json.loads(computed.report)
     pet = next(line for line in report["by_material"] if line["material"] == "pet")
     assert pet["reported"]["mass"]["mg"] > 4 * MAX_MASS_MG
+    assert {line["name"] for line in report["by_class"] if line["count"]} == set(CLASSES)
+    assert [rule["name"] for rule in report["invariants"] if rule["status"] == "PASSED"] == []
     assert sorted(row["lost"] for row in computed.rows["gaps"]) == [2, 2**63 - 12, 2**63 - 12]
 
 
 def test_an_export_is_what_the_tests_write_as_parquet(database: Database, tmp_path: Path) -> None:
-    fleet = extreme_fleet()
-    fleet.predict(fleet.deposit("M2", 4), covers=["pet", 'q"u', "back\\slash", "стекло"], input_digest=None)
-    fleet.review(fleet.deposit("M2", 5), "corrected", "glass")
+    fleet = busy_fleet()
     fleet.write_parquet(tmp_path / "made")
     with (
         exported(database, fleet) as folder,
@@ -164,7 +143,7 @@ def test_an_export_is_what_the_tests_write_as_parquet(database: Database, tmp_pa
 def test_the_report_from_an_export_is_the_one_from_the_ledger(
     database: Database, tmp_path: Path, parameters: Parameters
 ) -> None:
-    extreme_fleet().write_ledger(LedgerWriter(database.collector_url))
+    busy_fleet().write_ledger(LedgerWriter(database.collector_url))
     report = reconcile_ledger(database.audit_url, parameters, asker())
     export_ledger(database.audit_url, tmp_path / "export", parameters)
     assert report.ledger.intact

@@ -37,6 +37,7 @@ ODD: Final = {
     "intervals": r"\binterval\b|\bextract\s*\(|\bdate_",
     "rounding, where engines differ on ties": r"\bround\s*\(",
     "QUALIFY, LATERAL, DISTINCT ON": r"\bqualify\b|\blateral\b|\bdistinct\s+on\b",
+    "names of types that Spark has not": r"\bdouble\s+precision\b|\btext\b|\bnumeric\b",
     "limits": r"\blimit\b|\boffset\b",
     "placeholders": r"\?|\$[0-9]|\{|:[a-z]",
 }
