@@ -32,28 +32,26 @@ class Measured:
     output: str
     elapsed_s: float
     peak_bytes: int
-    server_peak_bytes: int
 
 
 def run_measured(
-    command: Sequence[str], postmaster: int | None = None, accepted: Sequence[int] = (0,)
+    command: Sequence[str], server: int | None = None, accepted: Sequence[int] = (0,)
 ) -> Measured:
-    """Run a program to its end, beside the server whose first process is ``postmaster``.
+    """Run a program to its end, beside the server that is ``server`` and its children.
 
     Raises:
         ServiceFailed: it ended with a status that is not accepted; the message has its last words.
     """
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TALLY_")}
-    peak = server_peak = 0
+    peak = 0
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         started = time.perf_counter()
         with subprocess.Popen(command, stdout=output, stderr=errors, env=environment) as process:
             while process.poll() is None:
-                server = _server_bytes(postmaster) if postmaster is not None else 0
-                server_peak = max(server_peak, server)
-                peak = max(peak, server + _status_bytes(process.pid, "VmRSS"))
-                if postmaster is None:
+                if server is None:
                     peak = max(peak, _status_bytes(process.pid, "VmHWM"))
+                else:
+                    peak = max(peak, _server_bytes(server) + _status_bytes(process.pid, "VmRSS"))
                 time.sleep(_PERIOD_S)
             elapsed_s = time.perf_counter() - started
         output.seek(0)
@@ -61,24 +59,30 @@ def run_measured(
         if process.returncode not in accepted:
             said = errors.read().decode(errors="replace") or output.read().decode(errors="replace")
             raise ServiceFailed(f"{command[3]} ended with {process.returncode}: {said[-500:]}")
-        return Measured(output.read().decode(), elapsed_s, peak, server_peak)
+        return Measured(output.read().decode(), elapsed_s, peak)
 
 
-def _server_bytes(postmaster: int) -> int:
+def _server_bytes(server: int) -> int:
     total, shared = 0, set[str]()
     try:
-        children = psutil.Process(postmaster).children()
+        processes = psutil.Process(server).children(recursive=True)
     except psutil.NoSuchProcess:
         return 0
-    for child in children:
-        total += _status_bytes(child.pid, "RssAnon")
-        shared.update(_shared_files(child.pid))
-    for name in shared:
-        try:
-            total += Path(name).stat().st_blocks * 512
-        except OSError:  # it was removed since
-            continue
+    for process in processes:
+        total += _status_bytes(process.pid, "RssAnon")
+        for name in _shared_files(process.pid):
+            if name not in shared:
+                shared.add(name)
+                total += _allocated(process.pid, name)
     return total
+
+
+def _allocated(pid: int, name: str) -> int:
+    """Of a file as that process sees it, which may be in a sandbox."""
+    try:
+        return Path(f"/proc/{pid}/root{name}").stat().st_blocks * 512
+    except OSError:  # it was removed since
+        return 0
 
 
 def _status_bytes(pid: int, field: str) -> int:

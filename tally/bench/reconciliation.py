@@ -162,19 +162,19 @@ def ten_million_deposits(stack: BenchStack, *, shape: Shape | None = None) -> li
     shape = shape or Shape()
     with stack.database() as database:
         load(database.admin_url, shape)
-        postmaster = _postmaster(stack)
+        server = _server(stack)
         ledger = ("--url", database.audit_url, "--no-verify")
         runs = {
-            "TimescaleDB": _command("reconcile", shape, *ledger, postmaster=postmaster),
+            "TimescaleDB": _command("reconcile", shape, *ledger, server=server),
             "one site": _best(
                 [
-                    _command("reconcile", shape, *ledger, "--site", "fleet-site-001", postmaster=postmaster)
+                    _command("reconcile", shape, *ledger, "--site", "fleet-site-001", server=server)
                     for _ in range(_ROUNDS)
                 ]
             ),
         }
         folder = stack.directory / "export"
-        exported = _command("export", shape, *ledger, "--output", str(folder), postmaster=postmaster)
+        exported = _command("export", shape, *ledger, "--output", str(folder), server=server)
     try:
         runs["DuckDB"] = _command("reconcile", None, "--export", str(folder))
         if runs["DuckDB"].output != runs["TimescaleDB"].output:
@@ -212,7 +212,7 @@ def report(stack: BenchStack, *, per_day: int, limit_s: float = 20.0) -> list[Fi
                 *(sys.executable, "-m", "tally", "report", *period, "--url", database.audit_url),
                 *("--output", str(folder), "--no-record", "--json"),
             ],
-            _postmaster(stack),
+            _server(stack),
             _OPINIONS,
         )
         files = len(json.loads(measured.output)["files"])
@@ -222,10 +222,10 @@ def report(stack: BenchStack, *, per_day: int, limit_s: float = 20.0) -> list[Fi
     return [Figure("report in all formats", measured.elapsed_s, "s", limit_s, "at most", detail)]
 
 
-def _command(name: str, shape: Shape | None, *options: str, postmaster: int | None = None) -> Measured:
+def _command(name: str, shape: Shape | None, *options: str, server: int | None = None) -> Measured:
     period = () if shape is None else ("--from", _time(START), "--to", _time(shape.end))
     command = [sys.executable, "-m", "tally", name, *period, *options, "--json"]
-    return run_measured(command, postmaster, _OPINIONS)
+    return run_measured(command, server, _OPINIONS)
 
 
 def _best(runs: Sequence[Measured]) -> Measured:
@@ -241,7 +241,8 @@ def _time(moment: datetime) -> str:
     return f"{moment:%Y-%m-%dT%H:%M:%S}"
 
 
-def _postmaster(stack: BenchStack) -> int:
+def _server(stack: BenchStack) -> int:
     server = stack.cluster.server
     assert server is not None, "a benchmark has a server of its own"
-    return int((server.data_dir / "postmaster.pid").read_text().split()[0])
+    assert server.process is not None, "it runs"
+    return server.process.pid
