@@ -156,7 +156,7 @@ def answer(engine: Engine, rule: Rule) -> Answer:
         f", CAST(coalesce(sum(CAST({column} AS decimal(38, 0))), 0) AS decimal(38, 0)) AS {column}"
         for column in rule.summed
     )
-    engine.define(f"rule_{rule.name}", text)
+    engine.keep(f"rule_{rule.name}", text)
     total = engine.rows(f"SELECT count(*) AS exceptions{sums} FROM rule_{rule.name}")[0]  # noqa: S608
     effects: dict[str, int] = {}
     for material, effect in (("material", "effect_mg"), ("counter_material", "counter_mg")):

@@ -22,6 +22,7 @@ RELATIONS: Final = (
     "repeated_predictions",
     "prediction_roles",
     "attention",
+    "suspects",
     "exceptions",
     "claims",
     "matched",
@@ -32,6 +33,7 @@ RELATIONS: Final = (
     "temperature_faults",
     "lots",
     "approvals",
+    "answered",
     "answering",
 )
 """In the order in which they are computed."""

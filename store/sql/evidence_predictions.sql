@@ -20,7 +20,7 @@ SELECT
     prediction_id, transaction_id, model_id, model_version, model_digest, input_digest, material,
     confidence, threshold,
     CASE
-        WHEN CAST(attributes AS text) LIKE '%"prediction.covers":[%'
+        WHEN position('"prediction.covers":[' IN CAST(attributes AS text)) > 0
         THEN coalesce(CAST(attributes -> 'prediction.covers' AS text), '')
         ELSE ''
     END AS covers
