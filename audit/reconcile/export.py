@@ -149,7 +149,7 @@ def _write_relation(engine: PostgresEngine, url: str, folder: Path, name: str) -
                     parquet.execute("SET threads = 1")
                     parquet.from_arrow(stream).write_parquet(str(path), compression="zstd")
                     counted = parquet.execute("SELECT count(*) FROM read_parquet(?)", [str(path)]).fetchone()
-    except adbc_driver_manager.Error as error:
+    except (adbc_driver_manager.Error, duckdb.Error) as error:
         raise BadRequest(f"{name}: {_first_line(error)}") from error
     assert counted is not None, "a count has a row"
     return int(counted[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,24 @@ from audit.reporting.model import Parameter
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
+_PROBABILITY: Final = re.compile(r"0(\.[0-9]{1,15})?|1(\.0{1,15})?", re.ASCII)
+_YEAR_S: Final = 366 * 86_400
+_MOST: Final = {
+    "materiality_ppm": 1_000_000,
+    "performance_materiality_ppm": 1_000_000,
+    "margin_h": 366 * 24,
+    "late_s": _YEAR_S,
+    "skew_s": _YEAR_S,
+    "heartbeat_s": _YEAR_S,
+    "coverage_ppm": 1_000_000,
+    "lot_tolerance_ppm": 1_000_000,
+    "lot_tolerance_mg": 10**12,
+    "spike_c": 1_000_000,
+    "drift_c": 1_000_000,
+}
+"""Largest values.  They become part of SQL texts, also those of an export that came from elsewhere, so
+nothing but a number may pass."""
+_MAY_BE_NOTHING: Final = frozenset({"coverage_ppm", "lot_tolerance_ppm", "lot_tolerance_mg"})
 
 
 def micros(moment: datetime) -> int:
@@ -69,7 +88,7 @@ class Parameters:
 
     def __post_init__(self) -> None:
         for name, moment in (("from", self.start), ("to", self.end)):
-            if moment.tzinfo is None:
+            if moment.utcoffset() is None:
                 raise BadRequest(f"period: {name} has no time zone; write it like 2026-01-31T00:00:00Z")
         if self.start > self.end:
             raise BadRequest(f"period: from {shown(self.start)} is after to {shown(self.end)}; exchange them")
@@ -82,9 +101,24 @@ class Parameters:
                 "materiality: expected 0 % < performance materiality <= materiality <= 100 %, got "
                 f"{percent(self.performance_materiality_ppm)} and {percent(self.materiality_ppm)}"
             )
-        for name in ("margin_h", "late_s", "skew_s", "heartbeat_s", "spike_c", "drift_c"):
-            if getattr(self, name) <= 0:
-                raise BadRequest(f"{name}: expected more than 0, got {getattr(self, name)}")
+        for name, most in _MOST.items():
+            value, least = getattr(self, name), 0 if name in _MAY_BE_NOTHING else 1
+            if type(value) is not int or not least <= value <= most:
+                raise BadRequest(f"{name}: expected a whole number from {least} to {most}, got {value!r:.40}")
+        if _PROBABILITY.fullmatch(str(self.low_confidence)) is None:
+            raise BadRequest(
+                f"low_confidence: expected a decimal from 0 to 1, got {self.low_confidence!r:.40}"
+            )
+        for name in ("sites", "machines", "materials"):
+            names = getattr(self, name)
+            if not isinstance(names, tuple) or not all(isinstance(value, str) for value in names):
+                raise BadRequest(f"{name}: expected names, got {names!r:.40}")
+        try:
+            _ = (self.since, self.until)
+        except OverflowError as error:
+            raise BadRequest(
+                f"period: {self.margin_h} h around it leave the years 1 to 9999; choose another"
+            ) from error
 
     @property
     def since(self) -> datetime:
