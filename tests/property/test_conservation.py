@@ -23,7 +23,7 @@ from collector.event_mapping import MAX_MASS_MG
 from tests.evidence import INTACT, PERIOD, Fleet, Reconciled, Values, asker, clean_fleet, reconciled
 from tests.odd_fleets import busy_fleet, odd_fleets
 
-quick = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+quick = settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @contextmanager
