@@ -65,11 +65,15 @@ FROM (
             CASE WHEN p.confidence < coalesce(p.threshold, q.low_confidence) THEN 1 ELSE 0 END AS unsure,
             coalesce(d.mass_mg, 0) AS mass_mg
         FROM (
-            SELECT * FROM deposits WHERE transaction_id IN (SELECT transaction_id FROM suspects)
+            SELECT * FROM deposits
+            WHERE transaction_id IN (SELECT transaction_id FROM suspects)
+                OR transaction_id IN (SELECT transaction_id FROM attention)
         ) AS d
         FULL JOIN (
             SELECT * FROM predictions
-            WHERE transaction_id IS NULL OR transaction_id IN (SELECT transaction_id FROM suspects)
+            WHERE transaction_id IN (SELECT transaction_id FROM suspects)
+                OR transaction_id IN (SELECT transaction_id FROM attention)
+                OR transaction_id IS NULL
         ) AS p ON p.transaction_id = d.transaction_id
         CROSS JOIN parameters AS q
         LEFT JOIN bounds AS b ON b.material = d.material

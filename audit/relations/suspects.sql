@@ -1,11 +1,9 @@
 -- Transactions of the period that may be an exception: a narrow look at all, so that the close look at few is cheap.
--- Every other one has one deposit, on time and of a plausible mass, and one sure prediction of its material.  What
--- an exception is, exceptions.sql decides alone; a transaction too many here changes nothing there.
--- Reads: deposits, predictions, attention, bounds, parameters
--- Returns: transaction_id
-SELECT transaction_id FROM attention
-UNION
-SELECT coalesce(d.transaction_id, p.transaction_id)
+-- Every other one is named in attention, or has one deposit, on time and of a plausible mass, and one sure prediction
+-- of its material.  What an exception is, exceptions.sql decides alone; a transaction too many changes nothing there.
+-- Reads: deposits, predictions, bounds, parameters
+-- Returns: transaction_id (NULL: of a prediction without one; it may come more than once)
+SELECT coalesce(d.transaction_id, p.transaction_id) AS transaction_id
 FROM deposits AS d
 FULL JOIN predictions AS p ON p.transaction_id = d.transaction_id
 CROSS JOIN parameters AS q
