@@ -155,7 +155,7 @@ class Explainer:
             f"{source}\nORDER BY d.machine_id, d.seq LIMIT {self._limit:d}"
         )
         total = self._engine.rows(
-            f"SELECT count(*) AS n, CAST(coalesce(sum(d.mass_mg), 0) AS bigint) AS mg {source}"
+            f"SELECT count(*) AS n, CAST(coalesce(sum(d.mass_mg), 0) AS decimal(38, 0)) AS mg {source}"
         )[0]
         return Explanation(
             ref,
