@@ -23,6 +23,7 @@ RELATIONS: Final = (
     "prediction_roles",
     "attention",
     "suspects",
+    "candidates",
     "exceptions",
     "claims",
     "matched",

@@ -1,7 +1,7 @@
 -- Every deposit and every prediction of the period that is not plainly in order, in exactly one class.  A material
 -- that can't be told from the marks of the JSON list (quotes, backslashes, a lone comma) is not covered by a class.
 -- More items than a hundred thousand million outweigh every mass that is believed: so many are enough to compare.
--- Reads: deposits, predictions, deposit_roles, prediction_roles, attention, suspects, bounds, parameters
+-- Reads: deposits, predictions, deposit_roles, prediction_roles, attention, candidates, bounds, parameters
 -- Returns: class ('matched' where only mass_problem is wrong); site_id, machine_id; declared and accepted
 --          material; claimed: 1 if the deposit's mass is in the period's reported figure; mass_problem: '',
 --          'implausible' for these items, or 'net' is not gross minus tare; deposit_seq,
@@ -65,15 +65,12 @@ FROM (
             CASE WHEN p.confidence < coalesce(p.threshold, q.low_confidence) THEN 1 ELSE 0 END AS unsure,
             coalesce(d.mass_mg, 0) AS mass_mg
         FROM (
-            SELECT * FROM deposits
-            WHERE transaction_id IN (SELECT transaction_id FROM suspects)
-                OR transaction_id IN (SELECT transaction_id FROM attention)
+            SELECT * FROM deposits WHERE transaction_id IN (SELECT transaction_id FROM candidates)
         ) AS d
         FULL JOIN (
-            SELECT * FROM predictions
-            WHERE transaction_id IN (SELECT transaction_id FROM suspects)
-                OR transaction_id IN (SELECT transaction_id FROM attention)
-                OR transaction_id IS NULL
+            SELECT * FROM predictions WHERE transaction_id IN (SELECT transaction_id FROM candidates)
+            UNION ALL
+            SELECT * FROM predictions WHERE transaction_id IS NULL
         ) AS p ON p.transaction_id = d.transaction_id
         CROSS JOIN parameters AS q
         LEFT JOIN bounds AS b ON b.material = d.material

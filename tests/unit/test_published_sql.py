@@ -124,3 +124,13 @@ def test_every_file_is_published() -> None:
     folder = Path(__file__).parents[2] / "audit"
     assert {path.stem for path in folder.glob("relations/*.sql")} == set(RELATIONS)
     assert {path.stem for path in folder.glob("invariants/*.sql")} == set(RULES)
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_no_subquery_stands_beside_an_or(name: str) -> None:
+    """TimescaleDB 2's parallel scan of a hypertable with ``a IN (SELECT ...) OR b`` leaves rows out, silently.
+
+    A lone ``IN (SELECT ...)`` becomes a join and is right; a second case is a branch of UNION ALL.
+    """
+    text = " ".join(TEXTS[name].split())
+    assert not re.search(r"OR [\w.]+ IN \(SELECT|IN \(SELECT [^()]*\) OR", text)
