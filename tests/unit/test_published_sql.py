@@ -128,7 +128,7 @@ def test_every_file_is_published() -> None:
 
 @pytest.mark.parametrize("name", TEXTS)
 def test_no_subquery_stands_beside_an_or(name: str) -> None:
-    """TimescaleDB 2's parallel scan of a hypertable with ``a IN (SELECT ...) OR b`` leaves rows out, silently.
+    """TimescaleDB's parallel scan of a hypertable with ``a IN (SELECT ...) OR b`` leaves rows out, silently.
 
     A lone ``IN (SELECT ...)`` becomes a join and is right; a second case is a branch of UNION ALL.
     """
