@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -27,6 +27,7 @@ from audit.reconcile.errors import BadExport, BadRequest
 from audit.reconcile.masses import ItemMass, ItemMasses
 from audit.reconcile.parameters import Parameters, parameters_from_json
 from audit.relations import RELATIONS, relation_sql
+from audit.reporting.model import LedgerBreak
 from store.analysis import EVIDENCE
 
 SCHEMA: Final = "tally-export/1"
@@ -219,11 +220,14 @@ def read_export(folder: Path) -> tuple[Parameters, ItemMasses, dict[str, Any]]:
     path = folder / MANIFEST
     try:
         manifest = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise BadExport(f"{path}: can't be read ({error}); is it a folder of `tally export`?") from error
     if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
         raise BadExport(f"{path}: expected schema {SCHEMA}")
     try:
+        if unnamed := {f"{name}.parquet" for name in EVIDENCE} - manifest["files"].keys():
+            raise BadExport(f"{path}: has no SHA-256 of {min(unnamed)}; export the period again")
+        _check_ledger(manifest["ledger"])
         for name, said in manifest["files"].items():
             file = folder / name
             if not file.resolve().is_relative_to(folder.resolve()):
@@ -241,8 +245,18 @@ def read_export(folder: Path) -> tuple[Parameters, ItemMasses, dict[str, Any]]:
         raise BadExport(f"{error.filename}: {error.strerror}; export the period again") from error
     except BadRequest as error:
         raise BadExport(f"{path}: {error}") from error
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise BadExport(f"{path}: not as `tally export` writes it ({error})") from error
+
+
+def _check_ledger(said: Mapping[str, Any]) -> None:
+    """What verification said is a word, a count and the breaks, as it writes them; else a ValueError."""
+    if not any(said["intact"] is word for word in (True, False, None)):
+        raise ValueError("ledger: intact is neither true, false nor null")
+    if type(said.get("break_count", 0)) is not int:
+        raise ValueError("ledger: break_count is no number")
+    for one in said.get("breaks", ()):
+        LedgerBreak(**one)
 
 
 def _sha256(path: Path) -> str:
