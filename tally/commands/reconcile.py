@@ -139,11 +139,12 @@ def reconciled(ask: shared.Ask, *, quiet: bool) -> Report:
 def show(report: Report) -> None:
     """The report on a terminal."""
     from audit.reporting.as_json import report_digest, time_text
+    from audit.reporting.figures import shown
 
     console = output()
     scope = ", ".join((*report.sites, *report.machines, *report.materials)) or "whole fleet"
     console.print(
-        f"[bold]{time_text(report.period_from)} to {time_text(report.period_to)}[/]  {escape(scope)}",
+        f"[bold]{time_text(report.period_from)} to {time_text(report.period_to)}[/]  {escape(shown(scope))}",
         soft_wrap=True,
     )
     console.print(f"{_OPINIONS[report.conclusion.opinion]}")

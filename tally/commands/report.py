@@ -227,14 +227,16 @@ def _request_of(made: Report, folder: Path) -> dict[str, object]:
 
 
 def _show(found: Explanation) -> None:
+    from audit.reporting.figures import shown
+
     console = output()
-    console.print(f"[bold]{escape(found.ref)}[/]  {escape(found.title)}", soft_wrap=True)
+    console.print(f"[bold]{escape(shown(found.ref))}[/]  {escape(shown(found.title))}", soft_wrap=True)
     for line in found.lines:
-        console.print(f"  {escape(line)}", soft_wrap=True)
+        console.print(f"  {escape(shown(line))}", soft_wrap=True)
     if found.rows:
         table = Table(*(Column(name, overflow="fold") for name in found.columns), box=None, pad_edge=False)
         for row in found.rows:
-            table.add_row(*map(escape, row))
+            table.add_row(*(escape(shown(cell)) for cell in row))
         console.print()
         console.print(table)
     if found.total > len(found.rows):
