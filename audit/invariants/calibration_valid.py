@@ -20,18 +20,18 @@ def _judge(asked: Asked) -> Verdict:
 
 
 def _detail(row: Row) -> str:
-    return "no calibration on record" if row["unknown"] else "no calibration covers all of its deposits"
+    return "no calibration on record" if row["unknown"] else "its calibrations do not cover the whole period"
 
 
 RULE = Rule(
     name="calibration_valid",
     title="Scales were calibrated",
     assertion="accuracy",
-    says="A calibration of the machine's scale that covers the whole time of its deposits in the "
-    "period is on record.",
+    says="Calibrations of the machine's scale that together cover the whole period, without a day between "
+    "them, are on record.",
     judge=_judge,
     detail=_detail,
-    summed=("unknown", "expired"),
+    summed=("unknown", "expired", "unwitnessed_mg"),
     order=160,
     sql=sql_beside(__file__),
 )

@@ -43,7 +43,7 @@ RULE = Rule(
     "within the tolerance.",
     judge=_judge,
     detail=_detail,
-    summed=("differing", "unweighed"),
+    summed=("differing", "unweighed", "unwitnessed_mg"),
     order=110,
     sql=sql_beside(__file__),
 )

@@ -27,6 +27,7 @@ RULE = Rule(
     "heartbeat interval left out.",
     judge=_judge,
     detail=_detail,
+    summed=("unwitnessed_mg",),
     order=120,
     sql=sql_beside(__file__),
 )

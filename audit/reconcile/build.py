@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
@@ -87,13 +87,15 @@ class Asker:
     factors: AvoidedFactors
 
 
-def check_materials(found: Results, asker: Asker) -> None:
-    """Every declared material needs a factor.
+def check_materials(found: Results, asker: Asker, materials: Collection[str] = ()) -> None:
+    """Every declared material needs a factor; ``materials``: only these of them, none: all.
 
     Raises:
         BadRequest: one has none; the message says which and what there is.
     """
     for material in sorted({str(row["material"]) for row in found.claims}):
+        if materials and material not in materials:
+            continue
         why_not = asker.factors.why_not(material)
         if material and why_not is not None:
             raise BadRequest(
@@ -166,6 +168,9 @@ class _Builder:
                 self.by_class_effects(),
                 self.co2e_of,
                 invariants=invariants,
+                unwitnessed={
+                    name: answer.sums.get("unwitnessed_mg", 0) for name, answer in self.found.answers.items()
+                },
             ),
             totals=totals,
             by_material=by_material,

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Literal
+from types import MappingProxyType
+from typing import Final, Literal
 
 from audit.esg.units import EXACT, exact_sum
 from audit.invariants.rule import plural
@@ -29,6 +30,14 @@ _WORDS = {
     "late": ("late deposit", "late deposits"),
     "out_of_period": ("deposit across the border", "deposits across the border"),
 }
+
+_IN_ORDER: Final = frozenset({"model_approved", "calibration_valid"})
+_UNWITNESSED: Final = {
+    "lots_balance": "lots weigh {} more or less than was recorded into them",
+    "machine_up": "{} were recorded while machines gave no sign of life",
+    "calibration_valid": "{} were weighed by machines without a valid calibration throughout",
+}
+"""Rules with another witness than deposits and predictions, and what to say of mass it doesn't confirm."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +63,12 @@ def conclude(
     co2e_of: Callable[[Mapping[str, int]], Decimal | None],
     *,
     invariants: tuple[InvariantResult, ...],
+    unwitnessed: Mapping[str, int] = MappingProxyType({}),
 ) -> Conclusion:
-    """What the figures amount to."""
+    """What the figures amount to.
+
+    ``unwitnessed``: masses (mg) that deposits and predictions support and another witness does not, by rule.
+    """
 
     def co2e_mg(mass: Mapping[str, int]) -> list[Decimal]:
         """Of each material, milligrams; 0 for one without a factor."""
@@ -65,10 +78,16 @@ def conclude(
     by_co2e = _measures(figures.by_material, co2e_mg)
     basis: Literal["mass", "co2e"] = "mass" if by_mass.at_most >= by_co2e.at_most else "co2e"
     measures = by_mass if basis == "mass" else by_co2e
-    opinion = _opinion(parameters, ledger, measures, invariants)
+    reported = sum(of.reported for of in figures.by_material.values())
+    reasons = _reasons(parameters, ledger, invariants, unwitnessed, reported)
+    opinion = _opinion(parameters, ledger, measures, reasons)
     unit = "mass" if basis == "mass" else "avoided CO2e"
-    said = [_headline(parameters, ledger, measures, opinion, unit), _findings(figures, effects, invariants)]
-    said.append(_rules(invariants))
+    said = [
+        _headline(parameters, ledger, measures, opinion, unit, reasons=reasons),
+        _amounts(figures),
+        _findings(figures, effects, invariants),
+        _rules(invariants),
+    ]
     if measures.net:
         said.append(
             f"Net of each other, certain misstatements come to {percent(measures.net)} of the reported "
@@ -121,24 +140,47 @@ def _opinion(
     parameters: Parameters,
     ledger: LedgerState,
     measures: _Measures,
-    invariants: tuple[InvariantResult, ...],
+    reasons: tuple[str, ...],
 ) -> Opinion:
     if ledger.intact is False:
         return "no_conclusion"
     if measures.known > parameters.materiality_ppm:
         return "material_misstatement"
-    if ledger.intact is None or measures.at_most > parameters.performance_materiality_ppm:
-        return "review_required"
-    if any(
-        rule.status == "FAILED" and rule.name in {"model_approved", "calibration_valid"}
-        for rule in invariants
-    ):
+    if reasons or measures.at_most > parameters.performance_materiality_ppm:
         return "review_required"
     return "no_material_misstatement"
 
 
+def _reasons(
+    parameters: Parameters,
+    ledger: LedgerState,
+    invariants: tuple[InvariantResult, ...],
+    unwitnessed: Mapping[str, int],
+    reported: int,
+) -> tuple[str, ...]:
+    """Why a figure can't be confirmed, however small what is known to be wrong."""
+    failed = {rule.name for rule in invariants if rule.status == "FAILED"}
+    reasons = ["the ledger was not verified"] if ledger.intact is None else []
+    if failed & _IN_ORDER:
+        reasons.append("a model or a scale was not in order")
+    for name, words in _UNWITNESSED.items():
+        mg = unwitnessed.get(name, 0)
+        if (
+            name not in failed & _IN_ORDER
+            and mg * 1_000_000 > reported * parameters.performance_materiality_ppm
+        ):
+            reasons.append(words.format(f"{mg / 1_000_000:,.3f} kg"))
+    return tuple(reasons)
+
+
 def _headline(
-    parameters: Parameters, ledger: LedgerState, measures: _Measures, opinion: Opinion, unit: str
+    parameters: Parameters,
+    ledger: LedgerState,
+    measures: _Measures,
+    opinion: Opinion,
+    unit: str,
+    *,
+    reasons: tuple[str, ...],
 ) -> str:
     known, at_most = percent(measures.known), percent(measures.at_most)
     performance = percent(parameters.performance_materiality_ppm)
@@ -153,12 +195,9 @@ def _headline(
             f"the materiality of {percent(parameters.materiality_ppm)}."
         )
     if opinion == "review_required" and measures.at_most <= parameters.performance_materiality_ppm:
-        why = (
-            "the ledger was not verified" if ledger.intact is None else "a model or a scale was not in order"
-        )
         return (
             f"At most {at_most} of the reported {unit} is misstated, in doubt or lost, below the performance "
-            f"materiality of {performance}; but {why}, so it can't be confirmed yet."
+            f"materiality of {performance}; but {' and '.join(reasons)}, so it can't be confirmed yet."
         )
     if opinion == "review_required":
         return (
@@ -172,6 +211,18 @@ def _headline(
     )
 
 
+def _amounts(figures: Figures) -> str:
+    """By how much, in kilograms."""
+    sums = figures.by_material.values()
+    reported, supported = sum(of.reported for of in sums), sum(of.supported for of in sums)
+    apart = supported - reported
+    how = f"{abs(apart) / 1_000_000:,.3f} kg {'more' if apart > 0 else 'less'}" if apart else "as much"
+    return (
+        f"{reported / 1_000_000:,.3f} kg were reported; the evidence supports "
+        f"{supported / 1_000_000:,.3f} kg, {how}."
+    )
+
+
 def _findings(
     figures: Figures, effects: Mapping[str, Figure], invariants: tuple[InvariantResult, ...]
 ) -> str:
@@ -179,21 +230,21 @@ def _findings(
     for name, words in _WORDS.items():
         count = figures.class_counts.get(name, 0)
         if count:
-            effect = effects[name]
-            parts = [f"{effect.mass.mg / 1_000_000:+,.3f} kg"] if effect.mass.mg else []
-            if effect.co2e.g:
-                parts.append(f"{effect.co2e.g / 1000:+,.3f} kg CO2e")
-            shown = f" ({', '.join(parts)})" if parts else ""
-            found.append(f"{plural(count, *words)}{shown}")
-    found += [
-        f"{plural(rule.exceptions, 'impossible mass', 'impossible masses')} "
-        f"({rule.effect.mass.mg / 1_000_000:,.3f} kg in doubt)"
-        for rule in invariants
-        if rule.name == "mass_plausible" and rule.exceptions
-    ]
+            found.append(f"{plural(count, *words)}{_shown(effects[name])}")
+    impossible = sum(rule.exceptions for rule in invariants if rule.name == "mass_plausible")
+    if impossible:
+        counted = plural(impossible, "impossible mass", "impossible masses")
+        found.append(f"{counted}{_shown(effects['matched'])}")
     if not found:
         return "Every deposit is matched by exactly one prediction of its material."
     return "Found: " + "; ".join(found) + ". Signs: + overstates, - understates the reported figure."
+
+
+def _shown(effect: Figure) -> str:
+    parts = [f"{effect.mass.mg / 1_000_000:+,.3f} kg"] if effect.mass.mg else []
+    if effect.co2e.g:
+        parts.append(f"{effect.co2e.g / 1000:+,.3f} kg CO2e")
+    return f" ({', '.join(parts)})" if parts else ""
 
 
 def _rules(invariants: tuple[InvariantResult, ...]) -> str:

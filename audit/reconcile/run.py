@@ -137,7 +137,7 @@ def report_on(
     asker: Asker,
 ) -> Report:
     """The report on results, whichever engine gave them."""
-    check_materials(found, asker)
+    check_materials(found, asker, parameters.materials)
     said = verification or {"intact": None}
     ledger = LedgerState(
         intact=said.get("intact"),

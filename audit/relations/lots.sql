@@ -1,5 +1,6 @@
 -- The lots that ended in the period, beside the plant's ticket.  A lot counts if it is whole: its first deposit
--- is the machine's first ever, or an earlier one of the machine is in sight.
+-- is the machine's first ever, or an earlier one of the machine is in sight.  Of several tickets the one
+-- with the least mass counts.
 -- Reads: deposits, tickets, parameters
 -- Returns: lot_id, machine_id, site_id, deposits, recorded_mg, closed (1: the machine has a later lot),
 --          ticket_id, ticket_machine_id, ticket_seq, ticket_mg (NULL: no ticket), tickets (how many)
@@ -20,7 +21,7 @@ JOIN (
 CROSS JOIN parameters AS q
 LEFT JOIN (
     SELECT lot_id, ticket_id, machine_id, seq, mass_mg,
-        row_number() OVER (PARTITION BY lot_id ORDER BY event_us, machine_id, seq) AS place,
+        row_number() OVER (PARTITION BY lot_id ORDER BY mass_mg, event_us, machine_id, seq) AS place,
         count(*) OVER (PARTITION BY lot_id) AS tickets
     FROM tickets
 ) AS t ON t.lot_id = l.lot_id AND t.place = 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from decimal import Decimal
 from itertools import pairwise
@@ -13,6 +13,7 @@ from typing import Any, Final
 import pytest
 
 from audit.invariants import rules
+from audit.reconcile.errors import BadRequest
 from audit.reconcile.masses import item_masses
 from audit.reconcile.parameters import micros
 from audit.reconcile.run import report_on
@@ -405,7 +406,7 @@ BROKEN: Final = {
         lambda fleet: fleet.calibrations[0].update(valid_until_us=micros(END) - 1_000_000),
         "FAILED",
         "1 machine weighed without a valid calibration at times.",
-        "M1: no calibration covers all of its deposits",
+        "M1: its calibrations do not cover the whole period",
         None,
         checked=2,
     ),
@@ -546,6 +547,64 @@ def test_without_a_whole_lot_nothing_was_weighed(tmp_path: Path) -> None:
     said = reconciled(fleet, tmp_path).rule("lots_balance")
     assert (said.status, said.checked, said.exceptions) == ("REVIEW_REQUIRED", 0, 0)
     assert said.sentence == "No whole lot ended in the period, so nothing was weighed against it."
+
+
+def test_calibrations_that_leave_days_between_them_are_no_valid_one(tmp_path: Path) -> None:
+    day_us = 24 * HOUR_US
+    begin, end = micros(PERIOD.start), micros(PERIOD.end)
+    cases = {
+        "follows": ((begin - day_us, begin + 1), (begin + 1, end)),
+        "within a day": ((begin - day_us, begin + 1), (begin + 1 + day_us, end + day_us)),
+        "a day between": ((begin - day_us, begin + 1), (begin + 2 + day_us, end + 2 * day_us)),
+        "before and after": ((begin - 2 * day_us, begin - day_us), (end, end + day_us)),
+        "begins late": ((begin + 1, end),),
+    }
+    found = {}
+    for name, spans in cases.items():
+        fleet = clean_fleet()
+        known = fleet.calibrations.pop(0)
+        fleet.calibrations += [known | {"valid_from_us": a, "valid_until_us": b} for a, b in spans]
+        found[name] = reconciled(fleet, tmp_path / name).rule("calibration_valid").status
+    assert [name for name, status in found.items() if status == "PASSED"] == ["follows", "within a day"]
+    assert set(found.values()) == {"PASSED", "FAILED"}
+
+
+def test_a_second_ticket_of_more_mass_does_not_balance_a_lot(tmp_path: Path) -> None:
+    fleet = clean_fleet()
+    true, day = fleet.tickets[0], timedelta(days=1)
+    for deposit in fleet.deposits:
+        deposit["mass_mg"] = (
+            deposit["mass_mg"] * 3 // 2 if deposit["lot_id"] == true["lot_id"] else deposit["mass_mg"]
+        )
+    for moment in (true["event_time"] - timedelta(hours=1), true["event_time"] + day):
+        fleet.tickets.append(true | {"event_time": moment, "mass_mg": true["mass_mg"] * 3 // 2})
+    computed = reconciled(fleet, tmp_path)
+    assert (computed.rule("lots_balance").status, computed.rule("lots_balance").exceptions) == ("FAILED", 1)
+    assert computed.report().conclusion.opinion == "review_required"
+
+
+def test_a_machine_that_nobody_heard_and_nobody_calibrated_confirms_nothing(tmp_path: Path) -> None:
+    fleet = clean_fleet()
+    for number in range(1, 21):
+        moment = START + timedelta(minutes=2 * number)
+        fleet.deposits.append(deposit_at("ghost", number, moment))
+        fleet.predict(fleet.deposits[-1])
+    said = reconciled(fleet, tmp_path).report().conclusion
+    assert (said.opinion, said.known_ppm, said.doubt_ppm) == ("review_required", 0, 0)
+    assert (
+        "1.500 kg were recorded while machines gave no sign of life and 1.500 kg were weighed"
+        in (said.sentences[0])
+    )
+
+
+def test_only_the_materials_asked_for_need_a_factor(tmp_path: Path) -> None:
+    fleet = clean_fleet()
+    fleet.deposits.append(deposit_at("M1", 11, START + timedelta(minutes=52), material="=unknown"))
+    fleet.predict(fleet.deposits[-1])
+    with pytest.raises(BadRequest, match="'=unknown' has no recycling factor"):
+        reconciled(fleet, tmp_path / "all").report()
+    asked = reconciled(fleet, tmp_path / "pet", replace(PERIOD, materials=("pet",))).report()
+    assert [line.material for line in asked.by_material] == ["pet"]
 
 
 def test_the_ten_worst_are_named_the_worst_first(tmp_path: Path) -> None:
