@@ -28,7 +28,8 @@ RULE = Rule(
     name="mass_plausible",
     title="Masses are plausible",
     assertion="accuracy",
-    says="A deposit weighs what so many items of its material can weigh, and net is gross minus tare.",
+    says="A deposit weighs what so many items of its material can weigh, and no more than a thousand of them "
+    "can; net is gross minus tare.",
     judge=_judge,
     detail=_detail,
     summed=("implausible", "unbalanced"),

@@ -9,6 +9,9 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+MOST_ITEMS: Final = 1_000
+"""More items than these in one deposit bear out no more mass; the published SQL says the same."""
+
 _FILE: Final = Path(__file__).with_name("item_masses.csv")
 
 
@@ -22,7 +25,8 @@ class ItemMass:
 
     def plausible(self, mass_mg: int, item_count: int) -> bool:
         """Whether so many items can weigh that much."""
-        return self.least_mg * item_count <= mass_mg <= self.most_mg * item_count
+        items = min(item_count, MOST_ITEMS)
+        return self.least_mg * items <= mass_mg <= self.most_mg * items
 
 
 @dataclass(frozen=True, slots=True)

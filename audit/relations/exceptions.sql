@@ -1,6 +1,6 @@
 -- Every deposit and every prediction of the period that is not plainly in order, in exactly one class.  A material
 -- that can't be told from the marks of the JSON list (quotes, backslashes, a lone comma) is not covered by a class.
--- More items than a hundred thousand million outweigh every mass that is believed: so many are enough to compare.
+-- Nobody puts more than a thousand items into a machine at once: a larger count bears out no more mass.
 -- Reads: deposits, predictions, deposit_roles, prediction_roles, attention, candidates, bounds, parameters
 -- Returns: class ('matched' where only mass_problem is wrong); site_id, machine_id; declared and accepted
 --          material; claimed: 1 if the deposit's mass is in the period's reported figure; mass_problem: '',
@@ -47,8 +47,8 @@ FROM (
             CASE WHEN d.delay_us > q.late_us THEN 1 ELSE 0 END AS late,
             CASE
                 WHEN d.mass_mg <> d.gross_mg - d.tare_mg THEN 'net'
-                WHEN d.mass_mg < least(d.item_count, 100000000000) * b.least_mg
-                    OR d.mass_mg > least(d.item_count, 100000000000) * b.most_mg
+                WHEN d.mass_mg < least(d.item_count, 1000) * b.least_mg
+                    OR d.mass_mg > least(d.item_count, 1000) * b.most_mg
                 THEN 'implausible'
                 ELSE ''
             END AS mass_problem,

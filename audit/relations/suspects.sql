@@ -16,8 +16,8 @@ WHERE ((d.event_time >= q.from_time AND d.event_time < q.to_time)
             AND d.delay_us >= 0 AND d.delay_us <= q.late_us
             AND d.mass_mg = coalesce(d.gross_mg - d.tare_mg, d.mass_mg)
             AND (b.material IS NULL
-                OR (d.mass_mg >= least(d.item_count, 100000000000) * b.least_mg
-                    AND d.mass_mg <= least(d.item_count, 100000000000) * b.most_mg))
+                OR (d.mass_mg >= least(d.item_count, 1000) * b.least_mg
+                    AND d.mass_mg <= least(d.item_count, 1000) * b.most_mg))
             AND p.confidence >= coalesce(p.threshold, q.low_confidence)
             AND (d.material = p.material
                 OR (position('"' || d.material || '"' IN p.covers) > 0

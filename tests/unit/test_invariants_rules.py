@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import pytest
 
+from audit.esg.factors import AvoidedFactors, built_in
 from audit.invariants import rules
 from audit.reconcile.errors import BadRequest
 from audit.reconcile.masses import item_masses
@@ -547,6 +548,23 @@ def test_without_a_whole_lot_nothing_was_weighed(tmp_path: Path) -> None:
     said = reconciled(fleet, tmp_path).rule("lots_balance")
     assert (said.status, said.checked, said.exceptions) == ("REVIEW_REQUIRED", 0, 0)
     assert said.sentence == "No whole lot ended in the period, so nothing was weighed against it."
+
+
+@pytest.mark.parametrize(("items", "status"), [(999, "FAILED"), (1_000, "PASSED"), (10**9, "PASSED")])
+def test_a_thousand_items_are_the_most_that_bear_out_a_mass(
+    tmp_path: Path, items: int, status: Status
+) -> None:
+    fleet = clean_fleet()
+    fleet.deposit("M1", 3).update(item_count=items, mass_mg=60_000_000)
+    assert reconciled(fleet, tmp_path / "most").rule("mass_plausible").status == status
+    fleet.deposit("M1", 3)["mass_mg"] += 1
+    assert reconciled(fleet, tmp_path / "more").rule("mass_plausible").status == "FAILED"
+
+
+def test_every_material_with_a_factor_has_bounds() -> None:
+    factors = AvoidedFactors(built_in().named("epa-warm", "15"))
+    bounded = {bound.material for bound in item_masses().bounds}
+    assert {m for m in ("mixed_metals", "mixed_plastics", *bounded) if factors.why_not(m) is None} == bounded
 
 
 def test_calibrations_that_leave_days_between_them_are_no_valid_one(tmp_path: Path) -> None:
