@@ -24,8 +24,8 @@ RULE = Rule(
     name="model_approved",
     title="Model versions were approved when they predicted",
     assertion="accuracy",
-    says="When an answer was recorded, an approval of that very version, by somebody other than "
-    "its trainer, was on record and in force.",
+    says="At the time that an answer states, or when it was recorded, an approval of that very version, by "
+    "somebody other than its trainer, was in force.",
     judge=_judge,
     detail=_detail,
     summed=("unapproved", "predictions"),

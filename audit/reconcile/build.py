@@ -498,7 +498,8 @@ class _Builder:
                     "weighing",
                     f"{difference:+.4f}",
                     "%",
-                    f"recorded minus weighed at the plant, over {plural(len(weighed), 'lot')}",
+                    f"recorded minus weighed at the plant, over {plural(len(weighed), 'lot')} "
+                    f"of {grams(recorded)}",
                 )
             )
         return tuple(found)

@@ -61,10 +61,12 @@ def recheck(report: Report, digest: str) -> Section:
         ),
         Command("sha256sum -c SHA256SUMS"),
         Text(f"report.json must then have the digest {digest}.", note=True),
-        Text("Each figure has a reference. This shows the rows and the arithmetic behind it:"),
-        Command(f"tally explain {clipped(ref, 80)}"),
         Text(
-            "The rows are also exported as Parquet files with the SQL that computes each figure from them, "
+            "Each figure has a reference. This shows the rows and the arithmetic behind it (DIR: its folder):"
+        ),
+        Command(f"tally explain {clipped(ref, 80)} --report DIR"),
+        Text(
+            "tally export writes the rows as Parquet files with the SQL that computes each figure from them, "
             "for whoever would rather use a tool of their own."
         ),
     )
