@@ -235,6 +235,10 @@ def _findings(
     if impossible:
         counted = plural(impossible, "impossible mass", "impossible masses")
         found.append(f"{counted}{_shown(effects['matched'])}")
+    corrected = sum(1 for effect in figures.corrected.values() if effect.parts)
+    if corrected:
+        counted = plural(corrected, "correction that does not settle", "corrections that do not settle")
+        found.append(f"{counted} a deposit{'' if impossible else _shown(effects['matched'])}")
     if not found:
         return "Every deposit is matched by exactly one prediction of its material."
     return "Found: " + "; ".join(found) + ". Signs: + overstates, - understates the reported figure."

@@ -96,7 +96,7 @@ SELECT
     (SELECT coalesce(sum(deposits), 0) FROM claims) AS deposits,
     (SELECT coalesce(sum(predictions), 0) FROM answering) AS predictions,
     (SELECT count(*) FROM presence) AS machines,
-    (SELECT count(*) FROM lots) AS lots,
+    (SELECT count(*) FROM lots WHERE ticket_seq IS NOT NULL OR closed = 1) AS lots,
     (SELECT count(*) FROM answering) AS versions,
     (SELECT coalesce(sum(heartbeats), 0) FROM presence) AS heartbeats,
     (SELECT count(*) FROM temperatures) AS temperatures,

@@ -26,4 +26,4 @@ LEFT JOIN (
     FROM tickets
 ) AS t ON t.lot_id = l.lot_id AND t.place = 1
 WHERE l.last_time >= q.from_time AND l.last_time < q.to_time
-    AND (l.first_device_seq IS NULL OR l.first_device_seq = 1 OR l.first_device_seq > m.first_device_seq)
+    AND (l.first_device_seq IS NULL OR l.first_device_seq <= 1 OR l.first_device_seq > m.first_device_seq)

@@ -328,7 +328,7 @@ BROKEN: Final = {
         "1 lot differs from the plant's ticket by too much.",
         "M1-lot-0: recorded 1,959.0 g, weighed 1,859.0 g: 100.0 g apart",
         Position("scale_tickets", "plant-scale", 1),
-        checked=4,
+        checked=2,
     ),
     "a closed lot that nobody weighed": Broken(
         "lots_balance",
@@ -337,7 +337,7 @@ BROKEN: Final = {
         "1 closed lot has no ticket.",
         "M1-lot-0: no ticket for 1,959.0 g",
         None,
-        checked=4,
+        checked=2,
     ),
     "deposits in a silence": Broken(
         "machine_up",
@@ -623,6 +623,47 @@ def test_only_the_materials_asked_for_need_a_factor(tmp_path: Path) -> None:
         reconciled(fleet, tmp_path / "all").report()
     asked = reconciled(fleet, tmp_path / "pet", replace(PERIOD, materials=("pet",))).report()
     assert [line.material for line in asked.by_material] == ["pet"]
+
+
+@pytest.mark.parametrize(
+    ("lot", "status", "checked"), [("one", "REVIEW_REQUIRED", 0), ("M1-lot-0", "FAILED", 1)]
+)
+def test_a_lot_that_never_ends_is_not_said_to_balance(
+    tmp_path: Path, lot: str, status: Status, checked: int
+) -> None:
+    fleet = clean_fleet(("M1",))
+    for deposit in fleet.deposits:
+        deposit["lot_id"] = lot
+    said = reconciled(fleet, tmp_path).rule("lots_balance")
+    assert (said.status, said.checked) == (status, checked)
+
+
+def test_a_number_below_one_does_not_hide_a_lot(tmp_path: Path) -> None:
+    fleet = clean_fleet()
+    fleet.deposit("M1", 1)["device_seq"] = -1
+    fleet.deposit("M1", 3)["mass_mg"] = 180_000
+    said = reconciled(fleet, tmp_path).rule("lots_balance")
+    assert (said.status, said.checked, said.exceptions) == ("FAILED", 2, 1)
+
+
+def test_corrections_that_nothing_bears_out_are_named(tmp_path: Path) -> None:
+    fleet = clean_fleet()
+    fleet.corrections.append(
+        {
+            "machine_id": "M1",
+            "event_time": END,
+            "corrects": fleet.deposit("M1", 3),
+            "mass_delta_mg": 5_000_000,
+            "material": "pet",
+            "reason": "more",
+            "actor": "mallory",
+        }
+    )
+    said = reconciled(fleet, tmp_path).report().conclusion
+    assert said.opinion == "review_required"
+    assert (
+        "Found: 1 correction that does not settle a deposit (+5.000 kg, +5.820 kg CO2e)." in said.sentences[2]
+    )
 
 
 def test_the_ten_worst_are_named_the_worst_first(tmp_path: Path) -> None:
