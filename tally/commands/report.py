@@ -97,7 +97,12 @@ def report(
 
 
 def explain(
-    ref: Annotated[str, typer.Argument(help="What stands beside the figure.", show_default=False)],
+    ref: Annotated[
+        str,
+        typer.Argument(
+            help="A figure's reference, like mass.supported, class.late or rule.cut_off.", show_default=False
+        ),
+    ],
     *,
     folder: Annotated[Path, typer.Option("--report", "-r", help="The report's folder.", metavar="DIR")],
     export: shared.Export = None,
@@ -146,7 +151,9 @@ def correct(
     mass_g: Annotated[
         str, typer.Option(help="By how much its mass changes, signed.", metavar="GRAMS", show_default=False)
     ],
-    material: Annotated[str | None, typer.Option(help="Whose figure changes; the declared one's.")] = None,
+    material: Annotated[
+        str | None, typer.Option(help="Another material whose mass changes; else the declared one's does.")
+    ] = None,
     reason: Annotated[str, typer.Option(help="Why; it goes on record.", show_default=False)],
     actor: Annotated[str, typer.Option(help="Who corrects; it goes on record.", show_default=False)],
     url: shared.Url = None,
