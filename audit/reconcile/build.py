@@ -47,7 +47,8 @@ CODE_VERSION: Final = "reconcile/1"
 """Raise it when the same evidence gives another report."""
 
 _MEANINGS: Final = {
-    "matched": "one deposit, one sure prediction of the same material, on time",
+    "matched": "one deposit, one sure prediction of the same material, on time; "
+    "an effect is that of impossible masses and of corrections",
     "material_mismatch": "declared as one material, recognised as another",
     "low_confidence": "the prediction was unsure and no human confirmed it, or a human rejected it",
     "missing_prediction": "a deposit that no prediction supports",

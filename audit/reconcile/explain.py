@@ -40,6 +40,16 @@ _KINDS: Final = {
     "in_doubt": "class IN ('missing_prediction', 'low_confidence') OR mass_problem <> ''",
 }
 
+_COLUMNS: Final = {
+    "deposits": "row_hash, site_id, event_us, delay_us, transaction_id, device_seq, material, item_count, "
+    "mass_mg, gross_mg, tare_mg, mass_method, lot_id",
+    "predictions": "row_hash, site_id, event_us, delay_us, prediction_id, transaction_id, model_id, "
+    "model_version, model_digest, input_digest, material, confidence, threshold, covers",
+}
+_RECEIVED_US: Final = "CAST(round(date_part('epoch', received_at) * 1000000) AS bigint) AS received_us"
+"""As a number, since not every driver gives a time with a zone."""
+_MOMENTS: Final = frozenset({"event_us", "received_us"})
+
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
@@ -296,10 +306,8 @@ class Explainer:
         ]
         rows: Iterable[Row] = ()
         if rule.sql:
-            text = "\n".join(line for line in rule.sql.splitlines() if not line.startswith("--"))
-            self._engine.define("explained_rule", text)
             rows = self._engine.rows(
-                f"SELECT * FROM explained_rule ORDER BY weight DESC, subject LIMIT {self._limit:d}"  # noqa: S608
+                f"SELECT * FROM rule_{rule.name} ORDER BY weight DESC, subject LIMIT {self._limit:d}"  # noqa: S608
             )
         return Explanation(
             ref,
@@ -339,14 +347,14 @@ class Explainer:
         for position in finding.positions:
             relation = {"transactions": "deposits", "predictions": "predictions"}[position.stream]
             for row in self._engine.rows(
-                f"SELECT * FROM {relation} "  # noqa: S608 - a name of ours, a quoted text, a number
+                f"SELECT {_COLUMNS[relation]}, {_RECEIVED_US} FROM {relation} "  # noqa: S608 - names of ours
                 f"WHERE machine_id = {literal(position.chain)} AND seq = {position.seq:d}"
             ):
                 place = f"{position.stream}/{position.chain}/{position.seq}"
                 rows += [
-                    (place, name, shown(moment_of(value)) if name == "event_us" else str(value))
+                    (place, name, shown(moment_of(value)) if name in _MOMENTS else str(value))
                     for name, value in row.items()
-                    if value is not None and name not in {"machine_id", "seq", "event_time"}
+                    if value is not None
                 ]
         if kind == "lost":
             lines.append("the row shown is the one after the gap")

@@ -27,7 +27,7 @@ STATUS_WORDS: Final[dict[Status, str]] = {
     "REVIEW_REQUIRED": "Review",
 }
 OPINION_WORDS: Final[dict[Opinion, str]] = {
-    "no_material_misstatement": "The evidence supports the reported figure.",
+    "no_material_misstatement": "The reported figure holds within its materiality.",
     "review_required": "The reported figure needs review before anyone relies on it.",
     "material_misstatement": "The reported figure is materially misstated.",
     "no_conclusion": "No conclusion can be drawn.",
