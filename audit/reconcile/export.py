@@ -221,7 +221,8 @@ def read_export(folder: Path) -> tuple[Parameters, ItemMasses, dict[str, Any]]:
     try:
         manifest = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
-        raise BadExport(f"{path}: can't be read ({error}); is it a folder of `tally export`?") from error
+        why = error.strerror if isinstance(error, OSError) else error
+        raise BadExport(f"{path}: can't be read ({why}); is it a folder of `tally export`?") from error
     if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
         raise BadExport(f"{path}: expected schema {SCHEMA}")
     try:

@@ -122,7 +122,7 @@ def _replaces(target: Path, *, overwrite: bool) -> bool:
         return False
     if not overwrite:
         raise FolderRefused(
-            f"{target} is there and is not empty: give another folder, or ask for it to be overwritten"
+            f"{target} is there and is not empty: give another folder, or replace it (--overwrite)"
         )
     _only_a_report(target, target)
     return True
