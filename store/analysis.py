@@ -169,7 +169,6 @@ def _plain(text: str) -> str:
     return "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("--"))
 
 
-
 def deposit_row(url: str, machine: str, seq: int) -> tuple[str, str, str, int] | None:
     """Hash (hex), transaction, material and mass (milligrams) of a deposit; None if there is none.
 
