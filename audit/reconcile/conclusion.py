@@ -50,7 +50,7 @@ class _Measures:
     estimated: int
 
     @property
-    def at_most(self) -> int:
+    def in_all(self) -> int:
         """What could be wrong in all."""
         return self.known + self.doubt + self.estimated
 
@@ -76,7 +76,7 @@ def conclude(
 
     by_mass = _measures(figures.by_material, lambda mass: list(map(Decimal, mass.values())))
     by_co2e = _measures(figures.by_material, co2e_mg)
-    basis: Literal["mass", "co2e"] = "mass" if by_mass.at_most >= by_co2e.at_most else "co2e"
+    basis: Literal["mass", "co2e"] = "mass" if by_mass.in_all >= by_co2e.in_all else "co2e"
     measures = by_mass if basis == "mass" else by_co2e
     reported = sum(of.reported for of in figures.by_material.values())
     reasons = _reasons(parameters, ledger, invariants, unwitnessed, reported)
@@ -146,7 +146,7 @@ def _opinion(
         return "no_conclusion"
     if measures.known > parameters.materiality_ppm:
         return "material_misstatement"
-    if reasons or measures.at_most > parameters.performance_materiality_ppm:
+    if reasons or measures.in_all > parameters.performance_materiality_ppm:
         return "review_required"
     return "no_material_misstatement"
 
@@ -182,7 +182,7 @@ def _headline(
     *,
     reasons: tuple[str, ...],
 ) -> str:
-    known, at_most = percent(measures.known), percent(measures.at_most)
+    known, in_all = percent(measures.known), percent(measures.in_all)
     performance = percent(parameters.performance_materiality_ppm)
     if opinion == "no_conclusion":
         return (
@@ -194,19 +194,19 @@ def _headline(
             f"The reported {unit} is materially misstated: certain misstatements of {known} are more than "
             f"the materiality of {percent(parameters.materiality_ppm)}."
         )
-    if opinion == "review_required" and measures.at_most <= parameters.performance_materiality_ppm:
+    if opinion == "review_required" and measures.in_all <= parameters.performance_materiality_ppm:
         return (
-            f"At most {at_most} of the reported {unit} is misstated, in doubt or lost, below the performance "
+            f"{in_all} of the reported {unit} is misstated, in doubt or lost, below the performance "
             f"materiality of {performance}; but {' and '.join(reasons)}, so it can't be confirmed yet."
         )
     if opinion == "review_required":
         return (
             f"The reported {unit} can't be confirmed yet: {known} are certain misstatements, and with "
             f"{percent(measures.doubt)} in doubt and {percent(measures.estimated)} estimated as lost, up to "
-            f"{at_most} could be wrong (performance materiality {performance})."
+            f"{in_all} could be wrong (performance materiality {performance})."
         )
     return (
-        f"No material misstatement was found: at most {at_most} of the reported {unit} is misstated, in "
+        f"No material misstatement was found: {in_all} of the reported {unit} is misstated, in "
         f"doubt or lost, below the performance materiality of {performance}."
     )
 

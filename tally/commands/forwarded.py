@@ -21,7 +21,7 @@ def generate(context: typer.Context) -> None:
 
 
 def bench(context: typer.Context) -> None:
-    """Measure this machine: ingest against raw COPY, small requests, volume, verification (has --json).
+    """Measure this machine: ingest, volume, verification, inference, reconciliation (has --json).
 
     Example: tally bench --json
     """

@@ -30,7 +30,7 @@ KG = 1_000_000
 INTACT = LedgerState(intact=True, breaks=(), break_count=0, streams=(), evidence_digest="")
 
 AT_MOST = (
-    "No material misstatement was found: at most {} of the reported mass is misstated, in doubt or lost, "
+    "No material misstatement was found: {} of the reported mass is misstated, in doubt or lost, "
     "below the performance materiality of 3.75 %."
 )
 FOUND = (
