@@ -58,6 +58,7 @@ class Analysis:
         """``memory_mib``: what sorts and joins may take, all processes together, before they use disk."""
         self._token = secrets.token_hex(4)
         self._evidence: dict[str, str] = {}
+        self.sites_found: frozenset[str] = frozenset()
         with translated_reading():
             self._connection = psycopg.connect(url, autocommit=True, application_name="tally audit")
             try:
@@ -92,16 +93,28 @@ class Analysis:
 
     def open_evidence(self, scope: EvidenceScope) -> None:
         """Make the evidence relations (``EVIDENCE``) of that scope: views under their plain names."""
+        machines = self._machines_of(scope)
         values = {
             "since": sql.Literal(scope.since.astimezone(UTC).isoformat()),
             "until": sql.Literal(scope.until.astimezone(UTC).isoformat()),
-            "sites": sql.Literal(list(scope.sites) or None),
-            "machines": sql.Literal(list(scope.machines) or None),
+            "machines": sql.Literal(machines),
+            "delay_us": sql.SQL(query("delay_of_arrival")),
         }
         for name in EVIDENCE:
             text = sql.SQL(query(f"evidence_{name}")).format(**values)
             self._evidence[name] = text.as_string(self._connection)
             self._execute(sql.SQL("CREATE TEMPORARY VIEW {} AS {}").format(sql.Identifier(name), text))
+
+    def _machines_of(self, scope: EvidenceScope) -> list[str] | None:
+        """The machines of the scope, None for all: a site is the machines that recorded a deposit there."""
+        if not scope.sites:
+            return list(scope.machines) or None
+        values = {"sites": list(scope.sites), "since": scope.since, "until": scope.until}
+        with translated_reading():
+            rows = self._connection.execute(query("analysis_site_machines"), values).fetchall()
+        self.sites_found = frozenset(str(site) for site, _ in rows)
+        machines = dict.fromkeys(str(machine) for _, machine in rows)
+        return [machine for machine in machines if not scope.machines or machine in scope.machines]
 
     def evidence_sql(self, name: str) -> str:
         """The text of an evidence relation, for another connection; its rows in the order of the ledger."""

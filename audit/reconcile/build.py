@@ -13,33 +13,30 @@ from audit.esg.disclosures import WasteMasses, disclose
 from audit.esg.factors import AvoidedFactors
 from audit.esg.units import exact_sum
 from audit.invariants import rules
-from audit.invariants.rule import Answer, Asked, Row, grams, plural
+from audit.invariants.rule import Answer, Asked, Row, grams
 from audit.reconcile.conclusion import conclude
 from audit.reconcile.errors import BadRequest
-from audit.reconcile.figures import Figures, Sums, effect_of, figures, lost_share, problem_of
+from audit.reconcile.figures import Figures, Sums, effect_of, figures, lost_share
 from audit.reconcile.masses import ItemMasses
-from audit.reconcile.parameters import Parameters, micros, moment_of, shown
+from audit.reconcile.parameters import Parameters, moment_of, shown
 from audit.reconcile.results import Results
+from audit.reconcile.tables import correction_lines, lot_lines, machine_lines, uncertainty
 from audit.reporting.model import (
     CLASSES,
     ClassLine,
     ClassMaterial,
     Co2e,
     Confusion,
-    CorrectionLine,
     Figure,
     Finding,
     InvariantResult,
     LedgerState,
-    LotLine,
-    MachineLine,
     Mass,
     MaterialLine,
     Offender,
     Parameter,
     Position,
     Report,
-    Status,
     Total,
 )
 
@@ -185,15 +182,15 @@ class _Builder:
             findings_omitted=max(
                 self.found.exception_count + len(self.found.gap_sums and self.found.gaps) - len(findings), 0
             ),
-            machine_lines=tuple(self.machine_lines()),
-            lots=tuple(self.lot_lines()),
+            machine_lines=tuple(machine_lines(self.found, parameters)),
+            lots=tuple(lot_lines(self.found, parameters)),
             confusion=tuple(
                 Confusion(declared, accepted, count, mg)
                 for (declared, accepted), (count, mg) in self.figures.confusion.items()
             ),
-            uncertainty=self.uncertainty(),
+            uncertainty=uncertainty(self.found, self.figures),
             disclosures=disclose(WasteMasses(supported, asker.boundary), avoided),
-            corrections=tuple(self.corrections()),
+            corrections=tuple(correction_lines(self.found)),
             notes=(*_NOTES, *asker.factors.notes(parameters.start, parameters.end, materials)),
         )
 
@@ -373,137 +370,6 @@ class _Builder:
             "nowhere; estimated",
             positions=(Position("transactions", machine, int(row["chain_seq"])),),
         )
-
-    # --- tables ---
-
-    def machine_lines(self) -> list[MachineLine]:
-        deposits: dict[str, list[int]] = {}
-        sites: dict[str, str] = {}
-        for claim in self.found.claims:
-            machine = str(claim["machine_id"])
-            of = deposits.setdefault(machine, [0, 0])
-            of[0] += int(claim["deposits"])
-            of[1] += int(claim["mass_mg"])
-            sites[machine] = str(claim["site_id"])
-        lost = {str(row["machine_id"]): int(row["lost"]) for row in self.found.gap_sums}
-        period_us = micros(self.parameters.end) - micros(self.parameters.start)
-        lines = []
-        for row in self.found.presence:
-            machine = str(row["machine_id"])
-            silent = min(int(row["silent_us"]), period_us)
-            due = period_us // (self.parameters.heartbeat_s * 1_000_000)
-            count, mg = deposits.get(machine, [0, 0])
-            lines.append(
-                MachineLine(
-                    machine=machine,
-                    site=sites.get(machine) or str(row["site_id"]),
-                    deposits=count,
-                    reported_mg=mg,
-                    lost=lost.get(machine, 0),
-                    heartbeats_due=due,
-                    heartbeats_seen=int(row["heartbeats"]),
-                    coverage_ppm=(period_us - silent) * 1_000_000 // period_us,
-                    calibration=self.found.calibrations.get(machine, ""),
-                )
-            )
-        return lines
-
-    def lot_lines(self) -> list[LotLine]:
-        p = self.parameters
-        lines = []
-        for row in self.found.lots:
-            if row["ticket_mg"] is None and not row["closed"]:
-                continue
-            recorded, ticket = int(row["recorded_mg"]), int(row["ticket_mg"] or 0)
-            tolerance = ticket * p.lot_tolerance_ppm // 1_000_000 + p.lot_tolerance_mg
-            status: Status = "PASSED"
-            if row["ticket_mg"] is None:
-                status = "REVIEW_REQUIRED"
-            elif (
-                abs(recorded - ticket) * 1_000_000
-                > ticket * p.lot_tolerance_ppm + p.lot_tolerance_mg * 1_000_000
-            ):
-                status = "FAILED"
-            lines.append(
-                LotLine(
-                    lot=str(row["lot_id"]),
-                    machine=str(row["machine_id"]),
-                    site=str(row["site_id"]),
-                    deposits=int(row["deposits"]),
-                    recorded_mg=recorded,
-                    ticket=str(row["ticket_id"] or ""),
-                    ticket_mg=ticket,
-                    difference_mg=recorded - ticket,
-                    tolerance_mg=tolerance,
-                    status=status,
-                )
-            )
-        return lines
-
-    def corrections(self) -> list[CorrectionLine]:
-        lines = []
-        for row in self.found.corrections:
-            problem = problem_of(row)
-            declared = str(row["declared"] or "")
-            changed = str(row["material"] or declared)
-            lines.append(
-                CorrectionLine(
-                    ref=f"correction:{row['machine_id']}/{row['seq']}",
-                    corrects=Position(
-                        "transactions", str(row["corrects_machine_id"]), int(row["corrects_seq"] or 0)
-                    ),
-                    position=Position("events", str(row["machine_id"]), int(row["seq"])),
-                    mass_delta_mg=int(row["mass_delta_mg"] or 0),
-                    material_from=declared,
-                    material_to=changed,
-                    reason=str(row["reason"]),
-                    actor=str(row["actor"]),
-                    valid=not problem,
-                    problem=problem,
-                )
-            )
-        return lines
-
-    def _completeness(self) -> Parameter:
-        """What is missing and what is there twice, gross: the two could hide each other."""
-        reported = sum(s.reported for s in self.figures.by_material.values())
-        lost = sum(s.lost_mg for s in self.figures.by_material.values())
-        twice = sum(self.figures.class_masses.get(name, 0) for name in ("duplicate", "conflict"))
-        ppm = 1_000_000 - ((lost + twice) * 1_000_000 // reported if reported else 0)
-        return Parameter(
-            "completeness",
-            f"{Decimal(ppm) / 10_000:.4f}",
-            "%",
-            "of mass: all but what is estimated as lost and what is recorded again; 97.5 % is customary",
-        )
-
-    def uncertainty(self) -> tuple[Parameter, ...]:
-        sums = self.figures.by_material.values()
-        lost = sum(s.lost_mg for s in sums)
-        margin = sum(s.lost_margin_mg for s in sums)
-        weighed = [(int(r["recorded_mg"]), int(r["ticket_mg"])) for r in self.found.lots if r["ticket_mg"]]
-        found = [
-            Parameter(
-                "lost deposits",
-                f"{grams(lost)} ± {grams(margin)}" if self.figures.lost else "none",
-                "",
-                "95 % prediction interval, margins of the materials added up (at most)",
-            ),
-        ]
-        found.append(self._completeness())
-        if weighed:
-            recorded, ticket = sum(r for r, _ in weighed), sum(t for _, t in weighed)
-            difference = Decimal(round((recorded - ticket) * 1_000_000 / ticket)) / 10_000 if ticket else 0
-            found.append(
-                Parameter(
-                    "weighing",
-                    f"{difference:+.4f}",
-                    "%",
-                    f"recorded minus weighed at the plant, over {plural(len(weighed), 'lot')} "
-                    f"of {grams(recorded)}",
-                )
-            )
-        return tuple(found)
 
 
 def _detail(row: Row, *, corrected: bool) -> str:

@@ -170,11 +170,12 @@ def _computed(engine: Engine, parameters: Parameters, masses: ItemMasses, progre
 
 
 def _check_scope(engine: PostgresEngine, parameters: Parameters) -> None:
-    if parameters.sites:
+    missing_sites = [site for site in parameters.sites if site not in engine.analysis.sites_found]
+    if missing_sites:
         known = engine.analysis.known_sites()
-        for site in parameters.sites:
+        there = ", ".join(known[:8]) + (" ..." if len(known) > 8 else "")
+        for site in missing_sites:
             if site not in known:
-                there = ", ".join(known[:8]) + (" ..." if len(known) > 8 else "")
                 raise BadRequest(f"site {site!r}: no deposit names it; there are {there or 'none at all'}")
     if parameters.machines:
         missing = [

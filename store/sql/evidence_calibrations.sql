@@ -1,5 +1,5 @@
 -- Purpose: the calibrations on record of every machine, up to the end.
--- until timestamptz: event time; sites, machines text[]: only these, NULL for all
+-- until timestamptz: event time; machines text[]: only these, NULL for all
 -- Returns: the columns that docs/reconciliation.md lists; a date that can't be read is NULL
 SELECT
     machine_id, seq, encode(row_hash, 'hex') AS row_hash,
@@ -13,5 +13,4 @@ SELECT
         THEN CAST(attributes ->> 'calibration.valid_until_unix' AS bigint) * 1000000 END AS valid_until_us
 FROM events
 WHERE event_time < {until} AND event_name = 'machine.calibrated'
-    AND ({sites}::text[] IS NULL OR site_id = ANY({sites}::text[]))
     AND ({machines}::text[] IS NULL OR machine_id = ANY({machines}::text[]))

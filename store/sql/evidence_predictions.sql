@@ -1,5 +1,5 @@
 -- Purpose: the predictions around a period, a row each, as published SQL reads them.
--- since, until timestamptz: event time; sites, machines text[]: only these, NULL for all
+-- since, until timestamptz: event time; machines text[]: only these, NULL for all
 -- Returns: the columns that docs/reconciliation.md lists; covers: the materials that the predicted class stands
 --          for besides itself, as a JSON list of texts; empty if it stands for itself alone
 SELECT
@@ -7,16 +7,7 @@ SELECT
     event_time,
     CAST(round(date_part('epoch', event_time) * 1000000) AS bigint) AS event_us,
     received_at,
-    CASE
-        WHEN CAST(attributes AS text) NOT LIKE '%"observed_time_unix_nano":"%' THEN CAST(0 AS bigint)
-        WHEN translate(attributes -> 'tally.otlp' ->> 'observed_time_unix_nano', '0123456789', '') = ''
-            AND length(attributes -> 'tally.otlp' ->> 'observed_time_unix_nano') BETWEEN 4 AND 19
-            AND (length(attributes -> 'tally.otlp' ->> 'observed_time_unix_nano') < 19
-                OR attributes -> 'tally.otlp' ->> 'observed_time_unix_nano' < '9223372036854775807')
-        THEN CAST(attributes -> 'tally.otlp' ->> 'observed_time_unix_nano' AS bigint) / 1000
-            - CAST(round(date_part('epoch', event_time) * 1000000) AS bigint)
-        ELSE CAST(0 AS bigint)
-    END AS delay_us,
+    {delay_us} AS delay_us,
     prediction_id, transaction_id, model_id, model_version, model_digest, input_digest, material,
     confidence, threshold,
     CASE
@@ -26,5 +17,4 @@ SELECT
     END AS covers
 FROM predictions
 WHERE event_time >= {since} AND event_time < {until}
-    AND ({sites}::text[] IS NULL OR site_id = ANY({sites}::text[]))
     AND ({machines}::text[] IS NULL OR machine_id = ANY({machines}::text[]))

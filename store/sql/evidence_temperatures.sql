@@ -1,5 +1,5 @@
 -- Purpose: the temperature readings around a period.
--- since, until timestamptz: event time; sites, machines text[]: only these, NULL for all
+-- since, until timestamptz: event time; machines text[]: only these, NULL for all
 -- Returns: the columns that docs/reconciliation.md lists; value in Cel
 SELECT
     t.machine_id, t.seq, encode(t.row_hash, 'hex') AS row_hash,
@@ -10,8 +10,4 @@ SELECT
 FROM telemetry AS t
 WHERE t.event_time >= {since} AND t.event_time < {until} AND t.metric = 'hw.temperature'
     AND t.unit = 'Cel' AND t.value IS NOT NULL
-    AND ({sites}::text[] IS NULL OR t.machine_id IN (
-        SELECT d.machine_id FROM transactions AS d
-        WHERE d.event_time >= {since} AND d.event_time < {until} AND d.site_id = ANY({sites}::text[])
-    ))
     AND ({machines}::text[] IS NULL OR t.machine_id = ANY({machines}::text[]))

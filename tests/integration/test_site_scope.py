@@ -1,0 +1,36 @@
+"""A site is the machines that recorded a deposit there, with everything of theirs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from audit.reconcile.run import reconcile_ledger
+from audit.reporting.as_json import render
+from tally.testing import Database
+from tests.evidence import PERIOD, asker, clean_fleet
+from tests.ledger_writer import LedgerWriter
+
+
+def test_predictions_and_heartbeats_need_not_name_the_site_that_is_asked_for(database: Database) -> None:
+    fleet = clean_fleet()
+    for deposit in fleet.deposits:
+        deposit["site_id"] = {"M1": "north", "M2": "south"}[deposit["machine_id"]]
+    for row in (*fleet.predictions, *fleet.heartbeats, *fleet.calibrations):
+        if "site_id" in row:
+            row["site_id"] = None
+    fleet.write_ledger(LedgerWriter(database.collector_url))
+    whole = reconcile_ledger(database.audit_url, PERIOD, asker())
+    north = reconcile_ledger(database.audit_url, replace(PERIOD, sites=("north",)), asker())
+    first = reconcile_ledger(database.audit_url, replace(PERIOD, machines=("M1",)), asker())
+    assert {line.name for line in north.by_class if line.count} == {"matched"}
+    assert [rule.status for rule in north.invariants] == [rule.status for rule in whole.invariants]
+    assert [rule.checked for rule in north.invariants] == [rule.checked for rule in first.invariants]
+    assert [line.machine for line in north.machine_lines] == ["M1"]
+    assert north.totals == first.totals
+    both = reconcile_ledger(database.audit_url, replace(PERIOD, sites=("north", "south")), asker())
+    assert both.totals == whole.totals
+    none = reconcile_ledger(
+        database.audit_url, replace(PERIOD, sites=("north", "south"), machines=("M2",)), asker()
+    )
+    assert [line.machine for line in none.machine_lines] == ["M2"]
+    assert render(both) != render(whole), "a report says what was asked"
