@@ -2,7 +2,8 @@
 
 What a query gives can be kept as a table for the next one.  Such tables lie in the schema ``audit_scratch``,
 unlogged, and disappear with the transaction.  They are no temporary tables, because parallel workers can't
-read those, and the joins of millions of rows should use every processor.
+read those, and the joins of millions of rows should use every processor.  Where only some machines are
+looked at, their rows are copied first, and everything else is computed from the copies.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, LiteralString, Self
 
 import psycopg
 from psycopg import sql
@@ -34,6 +35,16 @@ EVIDENCE: Final = (
     "corrections",
 )
 """The relations that published SQL starts from."""
+KEYED: Final = frozenset({"deposits", "predictions"})
+"""Those with ``transaction_key`` besides: an integer that an engine makes of the id, never exported."""
+_FEW: Final = frozenset({"calibrations", "corrections"})
+"""Few rows among many that are no evidence."""
+_BELONGING: Final[dict[str, LiteralString]] = {
+    "tickets": "lot_id IN (SELECT lot_id FROM deposits)",
+    "reviews": "transaction_id IN "
+    "(SELECT transaction_id FROM deposits UNION ALL SELECT transaction_id FROM predictions)",
+}
+"""Rows of other chains, and which of them belong to some machines' deposits and predictions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +69,7 @@ class Analysis:
         """``memory_mib``: what sorts and joins may take, all processes together, before they use disk."""
         self._token = secrets.token_hex(4)
         self._evidence: dict[str, str] = {}
+        self._in_part = False
         self.sites_found: frozenset[str] = frozenset()
         with translated_reading():
             self._connection = psycopg.connect(url, autocommit=True, application_name="tally audit")
@@ -92,8 +104,12 @@ class Analysis:
         return str(row["name"])
 
     def open_evidence(self, scope: EvidenceScope) -> None:
-        """Make the evidence relations (``EVIDENCE``) of that scope: views under their plain names."""
+        """Make the evidence relations (``EVIDENCE``) of that scope, under their plain names.
+
+        Views of the ledger; what is a small part of it, as some machines' rows are, is copied first.
+        """
         machines = self._machines_of(scope)
+        self._in_part = machines is not None
         values = {
             "since": sql.Literal(scope.since.astimezone(UTC).isoformat()),
             "until": sql.Literal(scope.until.astimezone(UTC).isoformat()),
@@ -103,7 +119,16 @@ class Analysis:
         for name in EVIDENCE:
             text = sql.SQL(query(f"evidence_{name}")).format(**values)
             self._evidence[name] = text.as_string(self._connection)
-            self._execute(sql.SQL("CREATE TEMPORARY VIEW {} AS {}").format(sql.Identifier(name), text))
+            if self._in_part and name in _BELONGING:
+                belonging = sql.SQL(_BELONGING[name])
+                text = sql.SQL("SELECT * FROM ({}) AS evidence WHERE {}").format(text, belonging)
+            if name in KEYED:
+                key = sql.SQL("hashtextextended(transaction_id, 0) AS transaction_key")
+                text = sql.SQL("SELECT evidence.*, {} FROM ({}) AS evidence").format(key, text)
+            if self._in_part or name in _FEW:
+                self._keep(name, text)
+            else:
+                self._execute(sql.SQL("CREATE TEMPORARY VIEW {} AS {}").format(sql.Identifier(name), text))
 
     def _machines_of(self, scope: EvidenceScope) -> list[str] | None:
         """The machines of the scope, None for all: a site is the machines that recorded a deposit there."""
@@ -119,7 +144,11 @@ class Analysis:
     def evidence_sql(self, name: str) -> str:
         """The text of an evidence relation, for another connection; its rows in the order of the ledger."""
         chain = "model_id" if name == "governance" else "machine_id"
-        return f"SELECT * FROM ({self._evidence[name]}) AS evidence ORDER BY {chain}, seq"  # noqa: S608
+        text = f"SELECT * FROM ({self._evidence[name]}) AS evidence"  # noqa: S608
+        if self._in_part and name in _BELONGING:
+            given = ", ".join(f"{other} AS ({self._evidence[other]})" for other in sorted(KEYED))
+            text = f"WITH {given}\n{text} WHERE {_BELONGING[name]}"
+        return f"{text} ORDER BY {chain}, seq"
 
     def joining_sql(self) -> list[str]:
         """What another connection's transaction runs first, to read this one's snapshot."""
@@ -142,9 +171,16 @@ class Analysis:
         ``sorting``: group by sorting, which workers share, not by hashing, which one process does alone:
         faster where there are nearly as many groups as rows.
         """
-        table = sql.Identifier(SCRATCH, f"{name}_{self._token}")
         self._execute(sql.SQL("SET LOCAL enable_hashagg = {}").format(sql.Literal(not sorting)))
-        self._execute(sql.SQL("CREATE UNLOGGED TABLE {} AS {}").format(table, sql.SQL(_plain(text))))
+        self._keep(name, sql.SQL(_plain(text)))
+
+    def _keep(self, name: str, text: sql.Composable) -> None:
+        if self._in_part:  # so few rows that no worker is missed, and temporary tables are faster to make
+            self._execute(sql.SQL("CREATE TEMPORARY TABLE {} AS {}").format(sql.Identifier(name), text))
+            self._execute(sql.SQL("ANALYZE {}").format(sql.Identifier(name)))
+            return
+        table = sql.Identifier(SCRATCH, f"{name}_{self._token}")
+        self._execute(sql.SQL("CREATE UNLOGGED TABLE {} AS {}").format(table, text))
         self._execute(sql.SQL("ANALYZE {}").format(table))
         self._execute(
             sql.SQL("CREATE TEMPORARY VIEW {} AS SELECT * FROM {}").format(sql.Identifier(name), table)

@@ -19,7 +19,8 @@ import duckdb
 
 from audit.esg.factors import AvoidedFactors, built_in
 from audit.reconcile.build import Asker
-from audit.reconcile.engines import DuckDbEngine, compute
+from audit.reconcile.duckdb_engine import DuckDbEngine
+from audit.reconcile.engines import compute
 from audit.reconcile.masses import item_masses
 from audit.reconcile.parameters import Parameters, micros
 from audit.reconcile.results import Results, results
@@ -446,15 +447,19 @@ def asker() -> Asker:
 
 
 def in_microseconds(engine: DuckDbEngine, relation: str) -> str:
-    """A query that every engine takes: all columns of a relation, its times as microseconds since 1970."""
-    columns = (
+    """A query that every engine takes: all columns of a relation, its times as microseconds since 1970.
+
+    A transaction's key is each engine's own: where a relation has nothing else, it is counted.
+    """
+    columns = [
         f"CAST(round(date_part('epoch', {name}) * 1000000) AS bigint) AS {name}"
         if str(row["column_type"]) == "TIMESTAMP WITH TIME ZONE"
         else name
         for row in engine.rows(f"DESCRIBE {relation}")
         for name in [str(row["column_name"])]
-    )
-    return f"SELECT {', '.join(columns)} FROM {relation}"
+        if name != "transaction_key"
+    ]
+    return f"SELECT {', '.join(columns) or 'count(*) AS keys'} FROM {relation}"
 
 
 def in_order(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:

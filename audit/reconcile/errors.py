@@ -15,3 +15,8 @@ class BadRequest(ReconcileError):
 
 class BadExport(ReconcileError):
     """A folder that is no export, or one that was altered or is incomplete."""
+
+
+def first_line(error: Exception) -> str:
+    """What an error of a library says, on one line."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -133,13 +133,16 @@ class Parameters:
     @property
     def sql(self) -> str:
         """The relation ``parameters``: one row."""
+        silence_us = 2 * self.heartbeat_s * 1_000_000
+        sign_us = silence_us // 4
         numbers = {
             "from_us": micros(self.start),
             "to_us": micros(self.end),
             "late_us": self.late_s * 1_000_000,
             "skew_us": self.skew_s * 1_000_000,
             "heartbeat_us": self.heartbeat_s * 1_000_000,
-            "silence_us": 2 * self.heartbeat_s * 1_000_000,
+            "silence_us": silence_us,
+            "stretch_us": 56 * sign_us,
             "lot_tolerance_ppm": self.lot_tolerance_ppm,
             "lot_tolerance_mg": self.lot_tolerance_mg,
             "silent_limit_us": (micros(self.end) - micros(self.start))
@@ -151,6 +154,7 @@ class Parameters:
             f"CAST({value} AS double precision) AS {name}"
             for name, value in (
                 ("low_confidence", self.low_confidence),
+                ("signs_per_us", 1 / sign_us),
                 ("spike_c", self.spike_c),
                 ("drift_c", self.drift_c),
             )

@@ -7,20 +7,24 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from audit.errors import NothingSelected
 from audit.reconcile.build import Asker, build, check_materials
-from audit.reconcile.engines import DuckDbEngine, Engine, PostgresEngine, compute
+from audit.reconcile.engines import Engine, PostgresEngine, compute
 from audit.reconcile.errors import BadRequest
-from audit.reconcile.export import Exported, export, published, read_export
+from audit.reconcile.manifest import read_export
 from audit.reconcile.masses import ItemMasses, item_masses
 from audit.reconcile.parameters import Parameters, shown
+from audit.reconcile.published import published
 from audit.reconcile.results import Results, results
 from audit.relations import digest_of
 from audit.report import Report as Verification
 from audit.reporting.model import LedgerBreak, LedgerState, Report, StreamEvidence
 from audit.verify import verify
+
+if TYPE_CHECKING:
+    from audit.reconcile.export import Exported
 
 Progress = Callable[[str], None]
 
@@ -95,6 +99,8 @@ def export_ledger(
         BadRequest: the folder is there already or can't be made, or the scope is unknown.
         store.errors.StoreError: the database can't be read.
     """
+    from audit.reconcile.export import export  # noqa: PLC0415 - slow to import
+
     breaks = verify_ledger(url, progress) if verified else None
     engine = PostgresEngine(url, parameters)
     try:
@@ -217,6 +223,8 @@ def computed_export(
     progress: Progress = _silent,
 ) -> Iterator[Computed]:
     """:func:`reconcile_export`, with the engine kept open for questions about the figures."""
+    from audit.reconcile.duckdb_engine import DuckDbEngine  # noqa: PLC0415 - slow to import
+
     parameters, masses, manifest = read_export(folder)
     if materialities is not None:
         most, performance = materialities

@@ -27,7 +27,10 @@ RELATIONS: Final = (
     "exceptions",
     "claims",
     "matched",
+    "deposit_blocks",
+    "doubtful_blocks",
     "gaps",
+    "heartbeat_blocks",
     "silences",
     "presence",
     "clock_faults",
@@ -35,6 +38,7 @@ RELATIONS: Final = (
     "lots",
     "approvals",
     "answered",
+    "doubtful_versions",
     "answering",
 )
 """In the order in which they are computed."""

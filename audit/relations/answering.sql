@@ -1,7 +1,6 @@
 -- Which model versions answered in the period, and how many of their answers no approval of that very version
--- covers: neither at the time that the answer claims, nor when it was recorded.  Answers are looked at one by one
--- only where no single approval covers all of a version's.
--- Reads: answered, predictions, approvals, parameters
+-- covers: neither at the time that the answer claims, nor when it was recorded.
+-- Reads: answered, doubtful_versions, predictions, approvals, parameters
 -- Returns: model_id, model_version, model_digest, predictions, unapproved
 SELECT v.model_id, v.model_version, v.model_digest, v.predictions, coalesce(u.unapproved, 0) AS unapproved
 FROM answered AS v
@@ -9,20 +8,10 @@ LEFT JOIN (
     SELECT p.model_id, p.model_version, p.model_digest, count(*) AS unapproved
     FROM predictions AS p
     CROSS JOIN parameters AS q
-    JOIN (
-        SELECT v.model_id, v.model_version, v.model_digest
-        FROM answered AS v
-        WHERE NOT EXISTS (
-            SELECT 1 FROM approvals AS a
-            WHERE a.model_id = v.model_id AND a.model_version = v.model_version
-                AND a.model_digest IS NOT DISTINCT FROM v.model_digest
-                AND ((v.first_event >= a.from_time AND (a.until_time IS NULL OR v.last_event < a.until_time))
-                    OR (v.first_received >= a.recorded_from
-                        AND (a.recorded_until IS NULL OR v.last_received < a.recorded_until)))
-        )
-    ) AS doubtful ON doubtful.model_id = p.model_id AND doubtful.model_version = p.model_version
+    JOIN doubtful_versions AS doubtful ON doubtful.model_id = p.model_id AND doubtful.model_version = p.model_version
         AND doubtful.model_digest IS NOT DISTINCT FROM p.model_digest
-    WHERE p.event_time >= q.from_time AND p.event_time < q.to_time
+    WHERE EXISTS (SELECT 1 FROM doubtful_versions)
+        AND p.event_time >= q.from_time AND p.event_time < q.to_time
         AND NOT EXISTS (
             SELECT 1 FROM approvals AS a
             WHERE a.model_id = p.model_id AND a.model_version = p.model_version

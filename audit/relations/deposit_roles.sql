@@ -20,6 +20,7 @@ FROM (
     SELECT d.machine_id, d.seq, d.transaction_id, d.event_us, d.device_seq, d.material, d.item_count,
         d.mass_mg, d.gross_mg, d.tare_mg, d.lot_id,
         row_number() OVER w AS place,
+        count(*) OVER (PARTITION BY d.transaction_id) AS records,
         first_value(d.machine_id) OVER w AS first_machine_id,
         first_value(d.event_us) OVER w AS first_event_us,
         first_value(d.device_seq) OVER w AS first_device_seq,
@@ -30,6 +31,7 @@ FROM (
         first_value(d.tare_mg) OVER w AS first_tare_mg,
         first_value(d.lot_id) OVER w AS first_lot_id
     FROM deposits AS d
-    JOIN repeated_deposits AS repeated ON repeated.transaction_id = d.transaction_id
+    JOIN repeated_deposits AS repeated ON repeated.transaction_key = d.transaction_key
     WINDOW w AS (PARTITION BY d.transaction_id ORDER BY d.mass_mg, d.event_us + d.delay_us, d.machine_id, d.seq)
 ) AS ranked
+WHERE records > 1

@@ -1,7 +1,7 @@
 -- Every deposit and every prediction of the period that is not plainly in order, in exactly one class.  A material
 -- that can't be told from the marks of the JSON list (quotes, backslashes, a lone comma) is not covered by a class.
 -- Nobody puts more than a thousand items into a machine at once: a larger count bears out no more mass.
--- Reads: deposits, predictions, deposit_roles, prediction_roles, attention, candidates, bounds, parameters
+-- Reads: deposits, predictions, deposit_roles, prediction_roles, attention, suspects, candidates, bounds, parameters
 -- Returns: class ('matched' where only mass_problem is wrong); site_id, machine_id; declared and accepted
 --          material; claimed: 1 if the deposit's mass is in the period's reported figure; mass_problem: '',
 --          'implausible' for these items, or 'net' is not gross minus tare; deposit_seq,
@@ -70,7 +70,8 @@ FROM (
         FULL JOIN (
             SELECT * FROM predictions WHERE transaction_id IN (SELECT transaction_id FROM candidates)
             UNION ALL
-            SELECT * FROM predictions WHERE transaction_id IS NULL
+            SELECT * FROM predictions
+            WHERE transaction_id IS NULL AND EXISTS (SELECT 1 FROM suspects WHERE transaction_id IS NULL)
         ) AS p ON p.transaction_id = d.transaction_id
         CROSS JOIN parameters AS q
         LEFT JOIN bounds AS b ON b.material = d.material

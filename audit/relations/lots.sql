@@ -1,7 +1,7 @@
 -- The lots that ended in the period, beside the plant's ticket.  A lot counts if it is whole: its first deposit
 -- is the machine's first ever, or an earlier one of the machine is in sight.  Of several tickets the one
 -- with the least mass counts.
--- Reads: deposits, tickets, parameters
+-- Reads: deposits, deposit_blocks, tickets, parameters
 -- Returns: lot_id, machine_id, site_id, deposits, recorded_mg, closed (1: the machine has a later lot),
 --          ticket_id, ticket_machine_id, ticket_seq, ticket_mg (NULL: no ticket), tickets (how many)
 SELECT l.lot_id, l.machine_id, l.site_id, l.deposits, l.recorded_mg,
@@ -15,8 +15,8 @@ FROM (
     FROM deposits WHERE lot_id IS NOT NULL GROUP BY lot_id
 ) AS l
 JOIN (
-    SELECT machine_id, min(device_seq) AS first_device_seq, max(event_time) AS last_time
-    FROM deposits GROUP BY machine_id
+    SELECT machine_id, min(first_seq) AS first_device_seq, max(last_time) AS last_time
+    FROM deposit_blocks GROUP BY machine_id
 ) AS m ON m.machine_id = l.machine_id
 CROSS JOIN parameters AS q
 LEFT JOIN (

@@ -15,12 +15,15 @@ FROM (
     SELECT p.machine_id, p.seq, p.transaction_id, p.material, p.model_id, p.model_version, p.confidence,
         p.input_digest,
         row_number() OVER w AS place,
+        count(*) OVER (PARTITION BY p.transaction_id) AS records,
         first_value(p.material) OVER w AS first_material,
         first_value(p.model_id) OVER w AS first_model_id,
         first_value(p.model_version) OVER w AS first_model_version,
         first_value(p.confidence) OVER w AS first_confidence,
         first_value(p.input_digest) OVER w AS first_input_digest
     FROM predictions AS p
-    JOIN repeated_predictions AS repeated ON repeated.transaction_id = p.transaction_id
+    JOIN repeated_predictions AS repeated ON repeated.transaction_key = p.transaction_key
+    WHERE p.transaction_id IS NOT NULL
     WINDOW w AS (PARTITION BY p.transaction_id ORDER BY p.event_us + p.delay_us, p.machine_id, p.seq)
 ) AS ranked
+WHERE records > 1

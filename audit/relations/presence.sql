@@ -1,15 +1,11 @@
 -- How much of the period each machine was heard.
--- Reads: heartbeats, claims, silences, parameters
+-- Reads: heartbeat_blocks, claims, silences, parameters
 -- Returns: machine_id, site_id, heartbeats (how many), silent_us (what its silences take beyond one interval)
 SELECT m.machine_id, coalesce(max(m.site_id), '') AS site_id,
     CAST(sum(m.heartbeats) AS bigint) AS heartbeats,
     CAST(coalesce(max(s.silent_us), 0) AS bigint) AS silent_us
 FROM (
-    SELECT h.machine_id, max(h.site_id) AS site_id, count(*) AS heartbeats
-    FROM heartbeats AS h
-    CROSS JOIN parameters AS q
-    WHERE h.event_us + h.delay_us >= q.from_us AND h.event_us + h.delay_us < q.to_us
-    GROUP BY h.machine_id
+    SELECT machine_id, site_id, heartbeats FROM heartbeat_blocks WHERE stretch_us IS NOT NULL
     UNION ALL
     SELECT machine_id, max(site_id), 0 FROM claims GROUP BY machine_id
 ) AS m

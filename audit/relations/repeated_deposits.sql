@@ -1,4 +1,5 @@
--- Transactions with more than one deposit on record.
+-- Keys of transactions that are on record more than once among the deposits.  A key is an integer that each engine
+-- makes of the transaction's id, for speed alone: two transactions may share one, so the id itself decides later.
 -- Reads: deposits
--- Returns: transaction_id
-SELECT transaction_id FROM deposits GROUP BY transaction_id HAVING count(*) > 1
+-- Returns: transaction_key
+SELECT transaction_key FROM deposits GROUP BY transaction_key HAVING count(*) > 1

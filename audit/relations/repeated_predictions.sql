@@ -1,6 +1,6 @@
--- Transactions with more than one prediction on record.
+-- Keys of transactions that are on record more than once among the predictions; see repeated_deposits.
 -- Reads: predictions
--- Returns: transaction_id
-SELECT transaction_id FROM predictions
+-- Returns: transaction_key
+SELECT transaction_key FROM predictions
 WHERE transaction_id IS NOT NULL
-GROUP BY transaction_id HAVING count(*) > 1
+GROUP BY transaction_key HAVING count(*) > 1

@@ -18,6 +18,8 @@ FROM (VALUES
     ('parallel_leader_participation', 'on'),
     ('parallel_tuple_cost', '0.001'),
     ('parallel_setup_cost', '100'),
-    ('hash_mem_multiplier', '2')
+    ('hash_mem_multiplier', '2'),
+    ('enable_mergejoin', 'off'),
+    ('default_statistics_target', '10')
 ) AS wanted (name, value)
 JOIN pg_settings USING (name)

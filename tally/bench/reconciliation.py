@@ -20,8 +20,9 @@ from typing import Any, Final
 
 from audit.esg.factors import AvoidedFactors, built_in
 from audit.reconcile.build import Asker
-from audit.reconcile.engines import DuckDbEngine, Engine, PostgresEngine, compute
-from audit.reconcile.export import read_export
+from audit.reconcile.duckdb_engine import DuckDbEngine
+from audit.reconcile.engines import Engine, PostgresEngine, compute
+from audit.reconcile.manifest import read_export
 from audit.reconcile.masses import item_masses
 from audit.reconcile.parameters import Parameters
 from audit.reconcile.results import results

@@ -114,7 +114,7 @@ def export(
 
 def reconciled(ask: shared.Ask, *, quiet: bool) -> Report:
     """The report that the options ask for."""
-    from audit.reconcile.export import read_export
+    from audit.reconcile.manifest import read_export
     from audit.reconcile.run import reconcile_export, reconcile_ledger
 
     thresholds = shared.thresholds(ask.materiality, ask.performance)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
-from audit.reconcile.run import reconcile_ledger
+from audit.reconcile.duckdb_engine import DuckDbEngine
+from audit.reconcile.run import export_ledger, reconcile_export, reconcile_ledger
 from audit.reporting.as_json import render
 from tally.testing import Database
 from tests.evidence import PERIOD, asker, clean_fleet
@@ -34,3 +36,25 @@ def test_predictions_and_heartbeats_need_not_name_the_site_that_is_asked_for(dat
     )
     assert [line.machine for line in none.machine_lines] == ["M2"]
     assert render(both) != render(whole), "a report says what was asked"
+
+
+def test_what_belongs_to_other_machines_is_no_evidence(database: Database, tmp_path: Path) -> None:
+    fleet = clean_fleet()
+    for deposit in fleet.deposits:
+        fleet.review(deposit, "confirmed")
+    fleet.write_ledger(LedgerWriter(database.collector_url))
+    scope = replace(PERIOD, machines=("M1",))
+    export_ledger(database.audit_url, tmp_path / "mine", scope, verified=False)
+    with DuckDbEngine(tmp_path / "mine") as engine:
+        kept = {
+            name: {row[column] for row in engine.rows(f"SELECT {column} FROM {name}")}
+            for name, column in (("reviews", "transaction_id"), ("tickets", "lot_id"))
+        }
+    mine = [deposit for deposit in fleet.deposits if deposit["machine_id"] == "M1"]
+    assert kept["reviews"] == {deposit["transaction_id"] for deposit in mine}
+    assert kept["tickets"] == {deposit["lot_id"] for deposit in mine} & {
+        ticket["lot_id"] for ticket in fleet.tickets
+    }
+    assert kept["tickets"], "the fleet's lots were weighed"
+    by_ledger = reconcile_ledger(database.audit_url, scope, asker(), verified=False)
+    assert render(reconcile_export(tmp_path / "mine", asker())) == render(by_ledger)

@@ -20,7 +20,7 @@ from audit.invariants import rules
 from audit.reconcile.masses import item_masses
 from audit.reconcile.parameters import Parameters
 from audit.relations import RELATIONS, relation_sql
-from store.analysis import EVIDENCE
+from store.analysis import EVIDENCE, KEYED
 from tests.evidence import PERIOD, Reconciled, in_microseconds, in_order, reconciled
 from tests.odd_fleets import busy_fleet
 
@@ -67,7 +67,10 @@ def spark() -> Iterator[Any]:
 def compute_in_spark(session: Any, folder: Path, parameters: Parameters) -> None:
     """Everything under the names that it has elsewhere; relations are kept, as on the other engines."""
     for name in EVIDENCE:
-        session.read.parquet(str(folder / f"{name}.parquet")).createOrReplaceTempView(name)
+        evidence = session.read.parquet(str(folder / f"{name}.parquet"))
+        if name in KEYED:
+            evidence = evidence.selectExpr("*", "xxhash64(transaction_id) AS transaction_key")
+        evidence.createOrReplaceTempView(name)
     for name, text in (("parameters", parameters.sql), ("bounds", item_masses().sql)):
         session.sql(in_spark(text)).createOrReplaceTempView(name)
     for name in RELATIONS:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from audit.reconcile.errors import BadExport
-from audit.reconcile.export import MANIFEST, SCHEMA, read_export
+from audit.reconcile.manifest import MANIFEST, SCHEMA, read_export
 from audit.reconcile.masses import item_masses
 from store.analysis import EVIDENCE
 from tests.evidence import INTACT, PERIOD, clean_fleet

@@ -27,7 +27,7 @@ ODD: Final = {
     "a cast with ::": r"::",
     "JSON operators": r"->|#>|@>|\bjson",
     "division": r"/",
-    "remainder": r"%|\bmod\s*\(",
+    "remainder as a function (as % it has the sign of the dividend everywhere)": r"\bmod\s*\(",
     "FILTER": r"\bFILTER\s*\(",
     "the time of the day": r"\bnow\s*\(|\bcurrent_|\blocaltime",
     "chance": r"\brandom\s*\(|\bgen_random|\buuid",

@@ -1,0 +1,6 @@
+-- What an audit looks up otherwise than by machine and place in the chain: the machines that recorded a deposit at a
+-- site, and the few events, among many heartbeats, that are evidence by themselves.
+
+CREATE INDEX transactions_site ON transactions (site_id, machine_id);
+CREATE INDEX events_evidence ON events (event_name, event_time)
+    WHERE event_name IN ('machine.calibrated', 'audit.correction', 'audit.report');
