@@ -110,6 +110,8 @@ class Analysis:
         """
         machines = self._machines_of(scope)
         self._in_part = machines is not None
+        if self._in_part:  # a rough look at each table is enough where all are small
+            self._execute(sql.SQL("SET LOCAL default_statistics_target = 10"))
         values = {
             "since": sql.Literal(scope.since.astimezone(UTC).isoformat()),
             "until": sql.Literal(scope.until.astimezone(UTC).isoformat()),
@@ -208,7 +210,7 @@ class Analysis:
             found = self._connection.execute(query("analysis_machines"), {"names": list(names)}).fetchall()
         return {str(row[0]) for row in found}
 
-    def _execute(self, statement: sql.Composed) -> None:
+    def _execute(self, statement: sql.SQL | sql.Composed) -> None:
         with translated_reading():
             self._connection.execute(statement)
 

@@ -18,7 +18,7 @@ from store.analysis import EVIDENCE
 class DuckDbEngine:
     """An export: a folder with a Parquet file for each evidence relation."""
 
-    def __init__(self, folder: Path, memory_mib: int = 1536, threads: int | None = None) -> None:
+    def __init__(self, folder: Path, memory_mib: int = 1664, threads: int | None = None) -> None:
         """``memory_mib``: what DuckDB may take before it uses disk.
 
         The database is in memory, so nothing in it needs to be temporary; another cursor, on which rows are

@@ -105,13 +105,28 @@ SELECT
 """
 
 
-def evidence_query(relation: str) -> str:
-    """The ends of a relation's chains: what a digest of the evidence is made of."""
+_COUNTED: Final = {
+    "deposits": "deposit_blocks",
+    "predictions": "predicted",
+    "heartbeats": "heartbeat_blocks",
+}
+"""Relations of many rows, and where they are counted already, with the ends of their chains."""
+
+
+def evidence_query(relation: str, counted: str | None = None) -> str:
+    """The ends of a relation's chains: what a digest of the evidence is made of.
+
+    ``counted``: another relation that has records, first_row and last_row of that one by machine.
+    """
+    if counted is None:
+        ends = f"SELECT machine_id, 1 AS records, seq AS first_row, seq AS last_row FROM {relation}"  # noqa: S608
+    else:
+        ends = f"SELECT machine_id, records, first_row, last_row FROM {counted} WHERE records > 0"  # noqa: S608
     return (
-        "SELECT e.machine_id, e.records, e.first_seq, e.last_seq, "  # noqa: S608 - a name of ours
-        "min(r.row_hash) AS row_hash\n"
-        "FROM (SELECT machine_id, count(*) AS records, min(seq) AS first_seq, max(seq) AS last_seq\n"
-        f"    FROM {relation} GROUP BY machine_id) AS e\n"
+        "SELECT e.machine_id, e.records, e.first_seq, e.last_seq, min(r.row_hash) AS row_hash\n"  # noqa: S608
+        "FROM (SELECT machine_id, CAST(sum(records) AS bigint) AS records, min(first_row) AS first_seq, "
+        "max(last_row) AS last_seq\n"
+        f"    FROM ({ends}) AS ends GROUP BY machine_id) AS e\n"
         f"JOIN {relation} AS r ON r.machine_id = e.machine_id AND r.seq = e.last_seq\n"
         "GROUP BY e.machine_id, e.records, e.first_seq, e.last_seq\nORDER BY e.machine_id"
     )
@@ -196,7 +211,7 @@ def _evidence(engine: Engine) -> Iterator[StreamEvidence]:
     for relation, stream in _STREAM_OF.items():
         digest = hashlib.sha256(f"tally-evidence/1 {relation}\n".encode())
         records = chains = 0
-        for row in engine.rows(evidence_query(relation)):
+        for row in engine.rows(evidence_query(relation, _COUNTED.get(relation))):
             digest.update(
                 "\t".join(
                     (

@@ -1,13 +1,11 @@
 -- The lots that ended in the period, beside the plant's ticket.  A lot counts if it is whole: its first deposit
--- is the machine's first ever, or an earlier one of the machine is in sight.  Of several tickets the one
--- with the least mass counts.
--- Reads: deposits, deposit_blocks, tickets, parameters
+-- is the machine's first ever, or an earlier one of the machine is in sight.
+-- Reads: deposits, deposit_blocks, weighed, parameters
 -- Returns: lot_id, machine_id, site_id, deposits, recorded_mg, closed (1: the machine has a later lot),
 --          ticket_id, ticket_machine_id, ticket_seq, ticket_mg (NULL: no ticket), tickets (how many)
 SELECT l.lot_id, l.machine_id, l.site_id, l.deposits, l.recorded_mg,
     CASE WHEN l.last_time < m.last_time THEN 1 ELSE 0 END AS closed,
-    t.ticket_id, t.machine_id AS ticket_machine_id, t.seq AS ticket_seq, t.mass_mg AS ticket_mg,
-    coalesce(t.tickets, 0) AS tickets
+    t.ticket_id, t.ticket_machine_id, t.ticket_seq, t.ticket_mg, coalesce(t.tickets, 0) AS tickets
 FROM (
     SELECT lot_id, min(machine_id) AS machine_id, coalesce(min(site_id), '') AS site_id,
         count(*) AS deposits, CAST(sum(mass_mg) AS decimal(38, 0)) AS recorded_mg,
@@ -19,11 +17,6 @@ JOIN (
     FROM deposit_blocks GROUP BY machine_id
 ) AS m ON m.machine_id = l.machine_id
 CROSS JOIN parameters AS q
-LEFT JOIN (
-    SELECT lot_id, ticket_id, machine_id, seq, mass_mg,
-        row_number() OVER (PARTITION BY lot_id ORDER BY mass_mg, event_us, machine_id, seq) AS place,
-        count(*) OVER (PARTITION BY lot_id) AS tickets
-    FROM tickets
-) AS t ON t.lot_id = l.lot_id AND t.place = 1
+LEFT JOIN weighed AS t ON t.lot_id = l.lot_id
 WHERE l.last_time >= q.from_time AND l.last_time < q.to_time
     AND (l.first_device_seq IS NULL OR l.first_device_seq <= 1 OR l.first_device_seq > m.first_device_seq)

@@ -1,5 +1,7 @@
 -- Purpose: a session that computes over the whole ledger: nothing that a role's or a database's defaults set may
---          change what it sees (as in reader_session), and its plans use every processor.
+--          change what it sees (as in reader_session), and its plans use every processor.  Merge joins would sort
+--          what a hash join only reads; a memoized index scan is taken where the planner expects the same rows to be
+--          asked for again and again, which no query here does.
 -- Returns: the settings, of those that this server knows
 SELECT set_config(wanted.name, wanted.value, false)
 FROM (VALUES
@@ -20,6 +22,6 @@ FROM (VALUES
     ('parallel_setup_cost', '100'),
     ('hash_mem_multiplier', '2'),
     ('enable_mergejoin', 'off'),
-    ('default_statistics_target', '10')
+    ('enable_memoize', 'off')
 ) AS wanted (name, value)
 JOIN pg_settings USING (name)
