@@ -17,3 +17,15 @@ class DecodingError(LedgerError):
 
 class UnknownStream(LedgerError):
     """No stream has this name; the message lists those that exist."""
+
+
+class BadProof(LedgerError):
+    """A proof does not prove what it should; the message says what is wrong with it."""
+
+
+class BadNote(LedgerError):
+    """Bytes are no signed note, checkpoint, key or policy; the message says where and what was expected."""
+
+
+class BadSignature(BadNote):
+    """A note has a signature by a known key that the key did not make."""

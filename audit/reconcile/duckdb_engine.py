@@ -18,7 +18,7 @@ from store.analysis import EVIDENCE
 class DuckDbEngine:
     """An export: a folder with a Parquet file for each evidence relation."""
 
-    def __init__(self, folder: Path, memory_mib: int = 1664, threads: int | None = None) -> None:
+    def __init__(self, folder: Path, memory_mib: int = 1792, threads: int | None = None) -> None:
         """``memory_mib``: what DuckDB may take before it uses disk.
 
         The database is in memory, so nothing in it needs to be temporary; another cursor, on which rows are
@@ -28,7 +28,11 @@ class DuckDbEngine:
             BadExport: a relation's file is missing or can't be read.
         """
         self._connection = duckdb.connect(
-            config={"memory_limit": f"{memory_mib}MiB", "autoinstall_known_extensions": False}
+            config={
+                "memory_limit": f"{memory_mib}MiB",
+                "autoinstall_known_extensions": False,
+                "preserve_insertion_order": False,  # what has an order says so
+            }
         )
         self._connection.execute("SET GLOBAL TimeZone = 'UTC'")
         if threads is not None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ import psutil
 
 from tally.errors import ServiceFailed
 
-_PERIOD_S: Final = 0.05
+_PERIOD_S: Final = 0.1
 _SHARED: Final = "/dev/shm/PostgreSQL."  # noqa: S108 - PostgreSQL's own name
 
 
@@ -43,17 +44,27 @@ def run_measured(
         ServiceFailed: it ended with a status that is not accepted; the message has its last words.
     """
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TALLY_")}
-    peak = 0
+    peak, ended = 0, threading.Event()
+
+    def sample(pid: int) -> None:
+        nonlocal peak
+        while True:
+            if server is None:
+                peak = max(peak, _status_bytes(pid, "VmHWM"))
+            else:
+                peak = max(peak, _server_bytes(server) + _status_bytes(pid, "VmRSS"))
+            if ended.wait(_PERIOD_S):
+                return
+
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         started = time.perf_counter()
         with subprocess.Popen(command, stdout=output, stderr=errors, env=environment) as process:
-            while process.poll() is None:
-                if server is None:
-                    peak = max(peak, _status_bytes(process.pid, "VmHWM"))
-                else:
-                    peak = max(peak, _server_bytes(server) + _status_bytes(process.pid, "VmRSS"))
-                time.sleep(_PERIOD_S)
+            sampling = threading.Thread(target=sample, args=(process.pid,))
+            sampling.start()
+            process.wait()
             elapsed_s = time.perf_counter() - started
+            ended.set()
+            sampling.join()
         output.seek(0)
         errors.seek(0)
         if process.returncode not in accepted:
