@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,13 +19,14 @@ from tally.settings import Settings
 from tally.testing import Cluster, CollectorProcess, Database, quick_server, temporary_directory
 
 _SETTINGS: Final = {
-    "shared_buffers": f"{psutil.virtual_memory().total // 4 >> 20}MB",
+    "shared_buffers": "1GB",
     "max_wal_size": "8GB",
     "checkpoint_timeout": "15min",
     "timescaledb.max_background_workers": "0",
 }
-"""As production has it: fsync and synchronous_commit are on, shared buffers are a quarter of the memory, as
-PostgreSQL's documentation (19.4) advises.  Checkpoints are kept out of the short runs."""
+"""Durable as production (fsync and synchronous_commit are on); checkpoints kept out of the short runs."""
+LARGE_CACHE: Final = {"shared_buffers": f"{psutil.virtual_memory().total // 4 >> 20}MB"}
+"""A quarter of the memory, as PostgreSQL advises (documentation, 19.4), where a measure reads much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +52,11 @@ class BenchStack:
 
 
 @contextmanager
-def bench_stack() -> Iterator[BenchStack]:
-    """A server for one run of the benchmark."""
+def bench_stack(changed: Mapping[str, str] | None = None) -> Iterator[BenchStack]:
+    """A server for one run of the benchmark; ``changed``: settings of PostgreSQL that are others for it."""
     settings = Settings()
     with temporary_directory() as name:
-        server = quick_server(Path(name), settings, _SETTINGS)
+        server = quick_server(Path(name), settings, {**_SETTINGS, **(changed or {})})
         server.start()
         try:
             cluster = Cluster(server.url(dbname="postgres"), server.password, server)

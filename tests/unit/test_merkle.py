@@ -21,8 +21,8 @@ from ledger.merkle import (
     root_hash,
 )
 
-# The eight entries of Certificate Transparency's reference tests, and the roots of the trees over the first one to
-# eight of them, as tests/vectors/merkle.sh works them out with sha256sum.
+# The eight entries of Certificate Transparency's reference tests, and the roots of the trees over the first
+# one to eight of them, as tests/vectors/merkle.sh works them out with sha256sum.
 ENTRIES = (
     *("", "00", "10", "2021", "3031", "40414243", "5051525354555657"),
     "606162636465666768696a6b6c6d6e6f",
