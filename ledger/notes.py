@@ -1,8 +1,8 @@
 """Signed notes: C2SP signed-note v1.0.0, with Ed25519 keys.
 
 A note is a text and the signatures of it, by keys that have a name each.  Parsing takes any signatures; which
-of them count, a verifier says: those by keys that it knows are checked, and a wrong one spoils the note; those
-by keys that it does not know are left alone.
+of them count, a verifier says.  Those by keys that it knows are checked, and a wrong one spoils the note.
+Those by other keys are left alone.
 """
 
 from __future__ import annotations
