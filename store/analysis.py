@@ -133,15 +133,18 @@ class Analysis:
                 self._execute(sql.SQL("CREATE TEMPORARY VIEW {} AS {}").format(sql.Identifier(name), text))
 
     def _machines_of(self, scope: EvidenceScope) -> list[str] | None:
-        """The machines of the scope, None for all: a site is the machines that recorded a deposit there."""
+        """The machines of the scope, None for all: a site is the machines with any record there."""
         if not scope.sites:
             return list(scope.machines) or None
         values = {"sites": list(scope.sites), "since": scope.since, "until": scope.until}
-        with translated_reading():
-            rows = self._connection.execute(query("analysis_site_machines"), values).fetchall()
-        self.sites_found = frozenset(str(site) for site, _ in rows)
-        machines = dict.fromkeys(str(machine) for _, machine in rows)
-        return [machine for machine in machines if not scope.machines or machine in scope.machines]
+        found: set[tuple[str, str]] = set()
+        for stream in ("transactions", "predictions", "events"):
+            text = sql.SQL(query("analysis_site_machines")).format(stream=sql.Identifier(stream))
+            with translated_reading():
+                found.update(self._connection.execute(text, values).fetchall())
+        self.sites_found = frozenset(site for site, _ in found)
+        machines = {machine for _, machine in found}
+        return sorted(m for m in machines if not scope.machines or m in scope.machines)
 
     def evidence_sql(self, name: str) -> str:
         """The text of an evidence relation, for another connection; its rows in the order of the ledger."""

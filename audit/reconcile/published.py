@@ -63,6 +63,9 @@ def _uncommented(text: str) -> str:
 
 
 def from_parquet(name: str, path: str) -> str:
-    """An evidence relation for DuckDB; ``path`` as it stands in quotes."""
-    key = ", hash(transaction_id) AS transaction_key" if name in KEYED else ""
-    return f"SELECT *{key} FROM read_parquet('{path}')"  # noqa: S608 - quoted by the caller
+    """An evidence relation for DuckDB; ``path`` as it stands in quotes.
+
+    The key comes first: of two columns of a name the first keeps it, whatever a file brings along.
+    """
+    key = "hash(transaction_id) AS transaction_key, " if name in KEYED else ""
+    return f"SELECT {key}* FROM read_parquet('{path}')"  # noqa: S608 - quoted by the caller

@@ -6,9 +6,10 @@
 CASE
     WHEN CAST(attributes AS text) NOT LIKE '%"observed_time_unix_nano":"%' THEN CAST(0 AS bigint)
     WHEN ltrim(json_extract_path_text(attributes, 'tally.otlp', 'observed_time_unix_nano'), '0123456789') = ''
+        AND length(json_extract_path_text(attributes, 'tally.otlp', 'observed_time_unix_nano')) <= 20
     THEN coalesce(
-        CAST(nullif(left(left(
-            json_extract_path_text(attributes, 'tally.otlp', 'observed_time_unix_nano'), 20), -3), '') AS bigint)
+        CAST(nullif(left(
+            json_extract_path_text(attributes, 'tally.otlp', 'observed_time_unix_nano'), -3), '') AS bigint)
             - CAST(round(date_part('epoch', event_time) * 1000000) AS bigint),
         0
     )

@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 import audit.reconcile.export
 from audit.reconcile.duckdb_engine import DuckDbEngine
-from audit.reconcile.engines import PostgresEngine
+from audit.reconcile.engines import PostgresEngine, compute
 from audit.reconcile.errors import BadExport, BadRequest
 from audit.reconcile.manifest import MANIFEST, SCHEMA, read_export
 from audit.reconcile.masses import item_masses
@@ -166,6 +167,21 @@ def test_a_relation_with_other_columns_is_refused(folder: Path) -> None:
     (folder / MANIFEST).write_text(json.dumps(manifest))
     with pytest.raises(BadExport, match=r"deposits\.parquet: .*transaction_id"):
         reconcile_export(folder, asker())
+
+
+def test_a_key_that_an_export_brings_along_is_not_used(tmp_path: Path) -> None:
+    fleet = clean_fleet()
+    fleet.repeat(fleet.deposits[0])
+    folder = fleet.write_parquet(tmp_path / "made")
+    with duckdb.connect() as forger:
+        rows = f"SELECT *, row_number() OVER () AS transaction_key FROM read_parquet('{folder}/deposits.parquet')"
+        forger.execute(f"COPY ({rows}) TO '{tmp_path}/keyed.parquet'")
+    (tmp_path / "keyed.parquet").replace(folder / "deposits.parquet")
+    with DuckDbEngine(folder) as engine:
+        for _ in compute(engine, PERIOD, item_masses()):
+            pass
+        roles = [row["role"] for row in engine.rows("SELECT role FROM deposit_roles ORDER BY role")]
+    assert roles == ["duplicate", "first"]
 
 
 # --- writing ---

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from audit.reconcile.duckdb_engine import DuckDbEngine
 from audit.reconcile.run import export_ledger, reconcile_export, reconcile_ledger
 from audit.reporting.as_json import render
@@ -58,3 +60,28 @@ def test_what_belongs_to_other_machines_is_no_evidence(database: Database, tmp_p
     assert kept["tickets"], "the fleet's lots were weighed"
     by_ledger = reconcile_ledger(database.audit_url, scope, asker(), verified=False)
     assert render(reconcile_export(tmp_path / "mine", asker())) == render(by_ledger)
+
+
+def test_a_machine_whose_deposits_are_all_gone_is_still_of_its_site(database: Database) -> None:
+    fleet = clean_fleet()
+    for row in (*fleet.deposits, *fleet.predictions, *fleet.heartbeats):
+        row["site_id"] = "north"
+    fleet.deposits[:] = [deposit for deposit in fleet.deposits if deposit["machine_id"] != "M2"]
+    fleet.write_ledger(LedgerWriter(database.collector_url))
+    north = replace(PERIOD, sites=("north",))
+    withheld = [row for row in fleet.predictions if row["machine_id"] == "M2"]
+    report = reconcile_ledger(database.audit_url, north, asker(), verified=False)
+    assert {line.name: line.count for line in report.by_class if line.count}["orphan_prediction"] == len(
+        withheld
+    )
+
+
+@pytest.mark.parametrize("relation", ["deposits", "predictions", "heartbeats"])
+def test_any_record_there_makes_a_machine_one_of_a_site(database: Database, relation: str) -> None:
+    fleet = clean_fleet()
+    for row in (*fleet.deposits, *fleet.predictions, *fleet.heartbeats):
+        row["site_id"] = None
+    getattr(fleet, relation)[0]["site_id"] = "north"
+    fleet.write_ledger(LedgerWriter(database.collector_url))
+    report = reconcile_ledger(database.audit_url, replace(PERIOD, sites=("north",)), asker(), verified=False)
+    assert [line.machine for line in report.machine_lines] == [getattr(fleet, relation)[0]["machine_id"]]
