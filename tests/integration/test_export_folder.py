@@ -174,7 +174,8 @@ def test_a_key_that_an_export_brings_along_is_not_used(tmp_path: Path) -> None:
     fleet.repeat(fleet.deposits[0])
     folder = fleet.write_parquet(tmp_path / "made")
     with duckdb.connect() as forger:
-        rows = f"SELECT *, row_number() OVER () AS transaction_key FROM read_parquet('{folder}/deposits.parquet')"
+        made = f"read_parquet('{folder}/deposits.parquet')"
+        rows = f"SELECT *, row_number() OVER () AS transaction_key FROM {made}"
         forger.execute(f"COPY ({rows}) TO '{tmp_path}/keyed.parquet'")
     (tmp_path / "keyed.parquet").replace(folder / "deposits.parquet")
     with DuckDbEngine(folder) as engine:
