@@ -38,8 +38,8 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
 }
 """Of our own packages."""
 
-LEDGER_MAY_USE: Final = {"rfc8785"}
-"""Beside the standard library."""
+LEDGER_MAY_USE: Final = {"cryptography", "rfc8785"}
+"""Beside the standard library: what computes and does nothing else (ADR 19)."""
 IMPURE: Final = {
     *("asyncio", "concurrent", "http", "io", "logging", "multiprocessing", "os", "pathlib", "random"),
     *("secrets", "select", "selectors", "shutil", "signal", "socket", "socketserver", "sqlite3", "ssl"),
