@@ -37,12 +37,14 @@ EVIDENCE: Final = (
 """The relations that published SQL starts from."""
 KEYED: Final = frozenset({"deposits", "predictions"})
 """Those with ``transaction_key`` besides: an integer that an engine makes of the id, never exported."""
+_DELAY_LATER: Final = frozenset({"predictions"})
+"""Those whose ``delay_us`` published SQL asks of few rows: where rows are copied, it is computed then."""
 _FEW: Final = frozenset({"calibrations", "corrections"})
 """Few rows among many that are no evidence."""
 _BELONGING: Final[dict[str, LiteralString]] = {
     "tickets": "lot_id IN (SELECT lot_id FROM deposits)",
-    "reviews": "transaction_id IN "
-    "(SELECT transaction_id FROM deposits UNION ALL SELECT transaction_id FROM predictions)",
+    "reviews": "EXISTS (SELECT FROM (SELECT transaction_id FROM deposits UNION ALL "
+    "SELECT transaction_id FROM predictions) AS own WHERE own.transaction_id = evidence.transaction_id)",
 }
 """Rows of other chains, and which of them belong to some machines' deposits and predictions."""
 
@@ -110,27 +112,48 @@ class Analysis:
         """
         machines = self._machines_of(scope)
         self._in_part = machines is not None
-        if self._in_part:  # a rough look at each table is enough where all are small
+        if self._in_part:  # a rough look at each table is enough where all are small, and one helper
             self._execute(sql.SQL("SET LOCAL default_statistics_target = 10"))
+            self._execute(sql.SQL("SET LOCAL max_parallel_workers_per_gather = 1"))
         values = {
             "since": sql.Literal(scope.since.astimezone(UTC).isoformat()),
             "until": sql.Literal(scope.until.astimezone(UTC).isoformat()),
             "machines": sql.Literal(machines),
-            "delay_us": sql.SQL(query("delay_of_arrival")),
         }
+        delay = sql.SQL(query("delay_of_arrival"))
         for name in EVIDENCE:
-            text = sql.SQL(query(f"evidence_{name}")).format(**values)
+            evidence = sql.SQL(query(f"evidence_{name}"))
+            text = evidence.format(**values, delay_us=delay)
             self._evidence[name] = text.as_string(self._connection)
+            later = self._in_part and name in _DELAY_LATER
+            if later:
+                text = evidence.format(**values, delay_us=sql.SQL("attributes"))
             if self._in_part and name in _BELONGING:
                 belonging = sql.SQL(_BELONGING[name])
                 text = sql.SQL("SELECT * FROM ({}) AS evidence WHERE {}").format(text, belonging)
             if name in KEYED:
                 key = sql.SQL("hashtextextended(transaction_id, 0) AS transaction_key")
                 text = sql.SQL("SELECT evidence.*, {} FROM ({}) AS evidence").format(key, text)
-            if self._in_part or name in _FEW:
+            if later:
+                self._keep(f"{name}_sent", text)
+                text = self._with_delay(f"{name}_sent", delay)
+            if name in _FEW or (self._in_part and not later):
                 self._keep(name, text)
             else:
                 self._execute(sql.SQL("CREATE TEMPORARY VIEW {} AS {}").format(sql.Identifier(name), text))
+
+    def _with_delay(self, copy: str, delay: sql.SQL) -> sql.Composed:
+        """The rows of a copy that has ``attributes`` where ``delay_us`` is asked for."""
+        name = sql.Identifier(copy)
+        with translated_reading():
+            cursor = self._connection.execute(sql.SQL("SELECT * FROM {} LIMIT 0").format(name))
+        columns = [sql.Identifier(column.name) for column in cursor.description or ()]
+        late = sql.Identifier("delay_us")
+        return sql.SQL("SELECT {} FROM (SELECT *, {} AS attributes FROM {}) AS copy").format(
+            sql.SQL(", ").join(sql.SQL("{} AS {}").format(delay, c) if c == late else c for c in columns),
+            late,
+            name,
+        )
 
     def _machines_of(self, scope: EvidenceScope) -> list[str] | None:
         """The machines of the scope, None for all: a site is the machines with any record there."""
