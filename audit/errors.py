@@ -21,3 +21,30 @@ class NothingSelected(AuditError):
 
 class WorkerLost(AuditError):
     """A process of the audit ended before its work was done; the message says how."""
+
+
+class KeyUnusable(AuditError):
+    """A signing key is not where it should be, is none, is open to others, or can't be stored.
+
+    The message never has any of the key.
+    """
+
+
+class TimestampError(AuditError):
+    """A timestamp token does not prove that the note existed then, or is none; the message says why."""
+
+
+class TimestampUnavailable(TimestampError):
+    """The timestamping authority gave no token; asking it again later may help."""
+
+
+class LogDamaged(AuditError):
+    """The published log is not what it should be, or can't be written; the message names the file."""
+
+
+class ForkRefused(AuditError):
+    """Signing would make a second history: the database and the published log contradict each other."""
+
+
+class NotSealed(AuditError):
+    """A row is not in the log yet, or not in the tree that is asked about."""

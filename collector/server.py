@@ -11,12 +11,12 @@ import structlog
 from collector.budget import Budget
 from collector.errors import RequestError
 from collector.grpc_server import create_grpc_server
-from collector.health import health_routes
 from collector.http import create_app
 from collector.metrics import CollectorMetrics
 from collector.pipeline import Pipeline
 from collector.service import IngestService
 from collector.settings import CollectorSettings
+from service.health import health_routes
 from service.http_server import serving
 from service.readiness import Readiness
 from service.stopping import told_to_stop
@@ -67,7 +67,7 @@ async def serve(settings: CollectorSettings, *, step: Step = no_step) -> int:
         max_bytes=settings.max_request_bytes,
         budget=budget,
         on_refusal=refused,
-        extra_routes=health_routes(readiness, metrics),
+        extra_routes=health_routes(readiness, metrics.registry),
     )
     grpc_server = create_grpc_server(
         service, max_bytes=settings.max_request_bytes, budget=budget, on_refusal=refused

@@ -7,8 +7,6 @@ Those by other keys are left alone.
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import sha256
@@ -17,6 +15,7 @@ from typing import Final, Self
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from ledger.encoded import base64_of, decoded
 from ledger.errors import BadNote, BadSignature
 
 MOST_SIGNATURES: Final = 100
@@ -39,7 +38,7 @@ class Signature:
     value: bytes
 
     def __str__(self) -> str:
-        blob = base64.b64encode(self.key_id + self.value).decode()
+        blob = base64_of(self.key_id + self.value)
         return f"{_DASH} {self.name} {blob}\n"
 
 
@@ -68,7 +67,7 @@ class VerifierKey:
         return sha256(self.name.encode() + b"\n" + bytes([self.kind]) + self.public).digest()[:4]
 
     def __str__(self) -> str:
-        blob = base64.b64encode(bytes([self.kind]) + self.public).decode()
+        blob = base64_of(bytes([self.kind]) + self.public)
         return f"{self.name}+{self.key_id.hex()}+{blob}"
 
     @classmethod
@@ -81,7 +80,7 @@ class VerifierKey:
         name, _, rest = text.partition("+")
         key_id, _, blob = rest.partition("+")
         _check_name(name)
-        content = _decoded(blob, "a verifier key")
+        content = decoded(blob, "a verifier key")
         if len(content) != 33 or content[0] not in {ED25519, COSIGNATURE}:
             raise BadNote(f"key {name}: expected an Ed25519 key of type 1 or 4, 33 bytes with its type")
         key = cls(name, content[0], content[1:])
@@ -130,7 +129,7 @@ class SigningKey:
 
     def to_text(self) -> str:
         """As it is kept in a file: ``PRIVATE+KEY+name+identifier+base64``."""
-        blob = base64.b64encode(bytes([self.kind]) + self.seed).decode()
+        blob = base64_of(bytes([self.kind]) + self.seed)
         return f"{_PRIVATE}{self.name}+{self.verifier.key_id.hex()}+{blob}"
 
     @classmethod
@@ -144,7 +143,7 @@ class SigningKey:
         key_id, _, blob = rest.partition("+")
         if not text.startswith(_PRIVATE):
             raise BadNote(f"a signing key starts with {_PRIVATE}")
-        content = _decoded(blob, "a signing key")
+        content = decoded(blob, "a signing key")
         if len(content) != 33 or content[0] not in {ED25519, COSIGNATURE}:
             raise BadNote("a signing key: expected an Ed25519 key of type 1 or 4, 33 bytes with its type")
         key = cls(name, content[0], content[1:])
@@ -210,7 +209,7 @@ def _signature(line: str) -> Signature:
     if dash != _DASH:
         raise BadNote(f"a signature line starts with an em dash and a space, not {line[:8]!r}")
     _check_name(name)
-    content = _decoded(blob, f"the signature by {name[:64]}")
+    content = decoded(blob, f"the signature by {name[:64]}")
     if len(content) < 5:
         raise BadNote(f"the signature by {name[:64]} is too short")
     return Signature(name, content[:4], content[4:])
@@ -230,13 +229,3 @@ def _check_text(text: str) -> None:
         text.encode()
     except UnicodeEncodeError as error:
         raise BadNote("a note is UTF-8") from error
-
-
-def _decoded(text: str, what: str) -> bytes:
-    try:
-        content = base64.b64decode(text.encode("ascii"), validate=True)
-    except (binascii.Error, UnicodeEncodeError) as error:
-        raise BadNote(f"{what} is no base64") from error
-    if base64.b64encode(content).decode() != text:
-        raise BadNote(f"{what} is no canonical base64")
-    return content

@@ -68,6 +68,7 @@ class Database:
     audit_url: str
     grafana_url: str
     inference_url: str
+    sealer_url: str
 
 
 class Cluster:

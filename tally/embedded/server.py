@@ -31,7 +31,7 @@ from tally.processes import kill_group, spawn
 
 ADMIN: Final = "postgres"
 DATABASE: Final = "tally"
-SERVICE_ROLES: Final = ("tally_collector", "tally_audit", "tally_grafana", "tally_inference")
+SERVICE_ROLES: Final = ("tally_collector", "tally_audit", "tally_grafana", "tally_inference", "tally_sealer")
 _POLL_S: Final = 0.02
 _ENDING_S: Final = 1.5
 

@@ -12,6 +12,7 @@ from ledger.streams import STREAMS
 from tally.embedded.databases import create_database
 from tally.testing import Cluster, Database
 from tests.ledger_writer import LedgerWriter
+from tests.sealing import seal_now
 
 EmptyDatabase = Callable[[], Database]
 
@@ -41,13 +42,14 @@ def pristine(cluster: Cluster, template: str) -> Iterator[Database]:
 
 
 @pytest.fixture(scope="session")
-def filled(cluster: Cluster, template: str) -> Iterator[Database]:
-    """A database with three rows in every stream, for tests that change nothing, or try to in vain."""
+def filled(cluster: Cluster, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    """A sealed database with three rows in every stream, for tests that change nothing, or try to in vain."""
     database = cluster.create(template)
     writer = LedgerWriter(database.admin_url)
     for stream in STREAMS:
         writer.fill(stream, "rvm-1", 3)
     with psycopg.connect(database.admin_url) as connection:
         connection.execute("INSERT INTO request_digests VALUES (sha256('a request'))")
+    seal_now(database, tmp_path_factory.mktemp("log"))
     yield database
     cluster.drop(database.name)

@@ -13,8 +13,9 @@ from ledger.streams import STREAMS
 from tally.testing import Database
 from tests.check_ledger import check_ledger
 
-SERVICES: Final = ("tally_collector", "tally_audit", "tally_grafana", "tally_inference")
+SERVICES: Final = ("tally_collector", "tally_audit", "tally_grafana", "tally_inference", "tally_sealer")
 QUEUE: Final = ("review_queue", "review_progress")
+SEALED: Final = ("seal_batches", "seals", "checkpoints")
 Grant = tuple[str, str, str]
 """A role, a privilege (``SELECT(column)`` for one column) and a relation."""
 
@@ -44,6 +45,9 @@ def expected_grants() -> set[Grant]:
         for name in QUEUE
     }
     grants |= {("tally_audit", "SELECT", name) for name in QUEUE}
+    grants |= {("tally_sealer", "SELECT", name) for name in (*STREAMS, "chain_heads", "alembic_version")}
+    grants |= {("tally_sealer", privilege, name) for privilege in ("SELECT", "INSERT") for name in SEALED}
+    grants |= {("tally_audit", "SELECT", name) for name in SEALED}
     return grants
 
 
@@ -103,7 +107,7 @@ def test_everything_of_the_ledger_belongs_to_tally_owner(pristine: Database) -> 
         "SELECT relname::text FROM pg_class WHERE relnamespace = 'public'::regnamespace "
         "AND relkind IN ('r', 'v', 'm') AND relowner = 'tally_owner'::regrole",
     )
-    tables = {*STREAMS, *QUEUE, "resources", "chain_heads", "request_digests", "telemetry_hourly"}
+    tables = {*STREAMS, *QUEUE, *SEALED, "resources", "chain_heads", "request_digests", "telemetry_hourly"}
     assert {name for (name,) in owned} == tables | {f"{stream}_chained" for stream in STREAMS}
 
 
@@ -157,24 +161,29 @@ def refused(url: str, statement: str, because: str) -> None:
         connection.execute(statement.encode())
 
 
+KEYS: Final = {"resources": "digest", "seal_batches": "batch", "seals": "batch", "checkpoints": "size"}
+"""A column, for tables that have no seq."""
+
+
 def changes(table: str, column: str) -> Iterator[str]:
     yield f"UPDATE {table} SET {column} = {column}"
     yield f"DELETE FROM {table}"
     yield f"TRUNCATE {table}"
 
 
-@pytest.mark.parametrize("table", [*STREAMS, "resources"])
+@pytest.mark.parametrize("table", [*STREAMS, "resources", *SEALED])
 def test_a_stream_is_append_only_for_its_owner_and_for_a_superuser(table: str, filled: Database) -> None:
     for url in (filled.owner_url, filled.admin_url):
-        for statement in changes(table, "digest" if table == "resources" else "seq"):
+        for statement in changes(table, KEYS.get(table, "seq")):
             refused(url, statement, f"{table} is append-only")
     check_ledger(filled.audit_url)
 
 
-@pytest.mark.parametrize("table", [*STREAMS, "resources", "chain_heads"])
+@pytest.mark.parametrize("table", [*STREAMS, "resources", "chain_heads", *SEALED])
 def test_services_have_no_right_to_change_a_row(table: str, filled: Database) -> None:
-    column = {"resources": "digest"}.get(table, "seq")
-    for url in (filled.collector_url, filled.audit_url, filled.grafana_url, filled.inference_url):
+    column = KEYS.get(table, "seq")
+    urls = (filled.collector_url, filled.audit_url, filled.grafana_url, filled.inference_url)
+    for url in (*urls, filled.sealer_url):
         for statement in changes(table, column):
             if table == "chain_heads" and url == filled.collector_url and statement.startswith("UPDATE"):
                 refused(url, statement, "a chain head only moves forward")
@@ -221,7 +230,7 @@ WHERE relnamespace = 'public'::regnamespace AND NOT tgisinternal AND tgname <> '
 
 
 def test_the_triggers_are_there_and_on(pristine: Database) -> None:
-    expected = {(table, name, "O") for table in (*STREAMS, "resources", "chain_heads")
+    expected = {(table, name, "O") for table in (*STREAMS, *SEALED, "resources", "chain_heads")
                 for name in ("append_only", "no_truncate")}  # fmt: skip
     expected.add(("chain_heads", "forward_only", "O"))
     assert set(fetch(pristine.admin_url, TRIGGERS)) == expected

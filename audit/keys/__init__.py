@@ -1,0 +1,1 @@
+"""Signing keys: where they come from, and the files that new ones are written to."""
