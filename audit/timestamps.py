@@ -56,7 +56,7 @@ _OPENSSL: Final = re.compile(r'(?:reason|data): "([^"]*)"')
 def request_timestamp(note_bytes: bytes, url: str, timeout_s: float) -> bytes:
     """A token for these bytes, asked of the authority at ``url`` with a fresh nonce and its certificates.
 
-    Takes at most ``timeout_s``.  Blocks; not to be called where an event loop runs, but in a thread beside it.
+    Takes at most ``timeout_s``, and blocks: where an event loop runs, call it in a thread beside that.
 
     Raises:
         TimestampUnavailable: the authority can't be reached, is too slow, refuses, or answers no token.

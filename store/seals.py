@@ -17,11 +17,12 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from ledger.heads import Batch, ChainHead
-from ledger.streams import Stream, stream_named
+from ledger.streams import Stream
 from store.errors import StoreError
 from store.queries import query
 from store.reader import translated_reading
 
+_PAGE: Final = 10_000
 _LOCK: Final = int.from_bytes(b"tallyseal"[1:], "big") >> 1
 """The advisory lock that a sealer holds: any number that nobody else takes."""
 
@@ -236,13 +237,14 @@ class SealStore:
 
     def _batch(self, batch: int | None = None, size: int | None = None) -> Sealed | None:
         rows = self._rows("sealer_batch", {"batch": batch, "size": size})
-        if not rows:
-            return None
-        row = rows[0]
-        found = Batch(
-            row["origin"], row["batch"], row["first_leaf"], row["leaves"], row["sealed_at"].astimezone(UTC)
-        )
-        return Sealed(found, row["root"], row["heads_digest"])
+        return _sealed(rows[0]) if rows else None
+
+    def batches(self) -> Iterator[Sealed]:
+        """All batches in their order."""
+        after = 0
+        while rows := self._rows("sealer_batches", {"after": after, "most": _PAGE}):
+            yield from map(_sealed, rows)
+            after = rows[-1]["batch"]
 
     def seals(self, first_leaf: int, end_leaf: int) -> Iterator[Seal]:
         """The seals that begin in those leaves (``end_leaf`` excluded), in the order of the leaves."""
@@ -262,6 +264,12 @@ class SealStore:
         values = {"stream": stream, "chain": chain, "seq": seq}
         with translated_reading():
             row = self._connection.execute(query("sealer_seal_of_row"), values).fetchone()
+        return None if row is None else _seal(row)
+
+    def seal_of_leaf(self, leaf: int) -> Seal | None:
+        """The seal that covers a leaf; None if it is a statement's, or there is none."""
+        with translated_reading():
+            row = self._connection.execute(query("sealer_seal_of_leaf"), {"leaf": leaf}).fetchone()
         return None if row is None else _seal(row)
 
     def heads(self, batch: int) -> list[ChainHead]:
@@ -301,14 +309,12 @@ class SealStore:
             return cursor.execute(query(name), values).fetchall()
 
 
+def _sealed(row: dict[str, Any]) -> Sealed:
+    batch = Batch(
+        row["origin"], row["batch"], row["first_leaf"], row["leaves"], row["sealed_at"].astimezone(UTC)
+    )
+    return Sealed(batch, row["root"], row["heads_digest"])
+
+
 def _seal(row: Sequence[Any]) -> Seal:
     return Seal._make((*row[:-1], tuple(row[-1])))
-
-
-def stream_of(seal: Seal) -> Stream:
-    """The stream of a seal.
-
-    Raises:
-        ledger.errors.UnknownStream: there is none of its name.
-    """
-    return stream_named(seal.stream)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import typer
 from typer.exceptions import Abort, TyperException
 
-from tally.commands import database, forwarded, models, reconcile, report, reviews, sample, stack
+from tally.commands import database, forwarded, keys, models, reconcile, report, reviews, sample, stack
 from tally.commands.train import train
 from tally.commands.verify import verify
 from tally.console import COULD_NOT_RUN, GOOD, INTERRUPTED, fail
@@ -51,6 +51,7 @@ app.add_typer(sample.app, name="sample", context_settings=_HELP)
 app.command()(train)
 app.add_typer(models.app, name="models", context_settings=_HELP)
 app.add_typer(reviews.app, name="reviews", context_settings=_HELP)
+app.add_typer(keys.app, name="keys", context_settings=_HELP)
 app.command(context_settings=_FORWARD, add_help_option=False)(forwarded.generate)
 app.command(context_settings=_FORWARD, add_help_option=False)(forwarded.bench)
 

@@ -20,7 +20,7 @@ from ledger.policies import check_note
 from store.seals import SealStore
 
 _TIMESTAMP_S: Final = 2.0
-"""How long the authority may take to answer; twice that in all.  Our choice."""
+"""How long the authority may take.  Our choice."""
 _LOG: Final = structlog.get_logger("sealer")
 
 

@@ -22,8 +22,9 @@ from datetime import UTC, datetime
 from typing import Final
 
 from audit.errors import ForkRefused
-from audit.sealing.batches import MOST_ROWS, LeftOut, missing, next_ranges, sealed_as, split_hashes
+from audit.sealing.batches import MOST_ROWS, LeftOut, next_ranges, sealed_as
 from audit.sealing.log_files import LogFiles
+from audit.sealing.reading import sealed_entries
 from ledger.checkpoints import Checkpoint
 from ledger.growth import Edge, grow
 from ledger.heads import Batch, statement_digest, statement_entry, statement_text
@@ -205,15 +206,12 @@ class Sealer:
             raise ForkRefused(
                 f"no batch begins at leaf {self._edge.size}: seals or seal_batches were altered"
             )
-        entries: list[bytes] = []
-        for seal in seals:
-            (leaves,) = self._store.leaves(stream_named(seal.stream), [seal.range])
-            wrong = missing(seal.range, leaves)
-            if wrong is not None:
-                raise ForkRefused(
-                    f"{seal.stream} {seal.chain}: {wrong}; batch {number} has them, and they must not change"
-                )
-            entries += split_hashes(leaves.hashes)
+        entries, lost = sealed_entries(self._store, seals, self._edge.size)
+        if lost is not None:
+            raise ForkRefused(
+                f"{lost.seal.stream} {lost.seal.chain}: {lost.reason}; "
+                f"batch {number} has them, and they must not change"
+            )
         edge, files = grow(self._edge, [*entries, statement_entry(sealed.heads_digest)])
         if edge.root != sealed.root or edge.size != sealed.batch.size:
             raise ForkRefused(f"the rows of batch {number} do not lead to its root: they were altered since")

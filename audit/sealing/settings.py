@@ -27,4 +27,4 @@ class SealerSettings(BaseSettings):
     interval_s: float = Field(10.0, ge=0.1, le=3600, description="between two rounds")
     timestamp_url: str | None = Field(None, description="RFC 3161 authority for witnessed checkpoints")
     host: str = Field("127.0.0.1", description="address of health and metrics")
-    port: int = Field(8090, ge=0, le=65535, description="port of health and metrics")
+    port: int = Field(8091, ge=0, le=65535, description="port of health and metrics")
