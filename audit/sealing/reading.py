@@ -35,8 +35,8 @@ def sealed_entries(
         if seal.first_leaf not in found:
             return entries, Lost(seal, f"there is no stream {seal.stream!r}")
         if seal.first_leaf != first_leaf + len(entries):
-            reason = f"its first leaf should be {first_leaf + len(entries)}, not {seal.first_leaf}"
-            return entries, Lost(seal, reason)
+            expected = first_leaf + len(entries)
+            return entries, Lost(seal, f"its first leaf should be {expected}, not {seal.first_leaf}")
         reason = missing(seal.range, found[seal.first_leaf])
         if reason is not None:
             return entries, Lost(seal, reason)

@@ -22,6 +22,7 @@ OURS: Final = {
     "tally",
     "outbox",
     "service",
+    "witness",
 }
 
 MAY_IMPORT: Final[dict[str, set[str]]] = {
@@ -34,6 +35,7 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     "generator": {"ledger", "outbox"},
     "inference": {"ledger", "outbox", "service", "store"},
     "audit": {"ledger", "outbox", "service", "store"},
+    "witness": {"ledger", "service"},
     "tally": OURS,
 }
 """Of our own packages."""
@@ -115,7 +117,7 @@ def test_every_module_keeps_the_import_rule(package: str) -> None:
 
 def test_the_packages_that_the_rule_names_are_there() -> None:
     assert {package for package, _ in modules()} >= {
-        *("ledger", "store", "migrations", "collector", "generator", "inference", "audit", "tally")
+        *("ledger", "store", "migrations", "collector", "generator", "inference", "audit", "tally", "witness")
     }
 
 
@@ -145,6 +147,7 @@ def test_a_package_that_the_rule_does_not_know_is_noticed() -> None:
             "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from collector.records import Records",
         ),
         ("migrations", "from store.migrate import upgrade"),
+        ("witness", "from store.reader import LedgerReader"),
     ],
 )
 def test_a_module_that_breaks_the_rule_is_found(package: str, source: str, tmp_path: Path) -> None:

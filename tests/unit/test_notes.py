@@ -173,6 +173,15 @@ def test_a_checkpoint_comes_back_as_it_was() -> None:
     assert checkpoint.text == TEXT
 
 
+def test_extension_lines_are_signed_but_are_no_part_of_the_head() -> None:
+    text = TEXT + "an extension line\nanother\n"
+    assert Checkpoint.parse(text) == Checkpoint.parse(TEXT)
+    note = sign_note(text, KEY)
+    assert verified(note, [KEY.verifier]) == (KEY.verifier,)
+    with pytest.raises(BadSignature):
+        verified(Note(TEXT, note.signatures), [KEY.verifier])
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
@@ -181,7 +190,10 @@ def test_a_checkpoint_comes_back_as_it_was() -> None:
         ("\n3\n", "\n\u0663\n", "without leading zeros"),
         ("\n3\n", "\n9223372036854775808\n", "without leading zeros"),
         ("\n3\n", "\n", "three lines"),
-        ("\n3\n", "\n3\n\n", "three lines"),
+        ("\n3\n", "\n3\n\n", "none empty"),
+        ("Hh8=\n", "Hh8=\n\nextension\n", "none empty"),
+        ("Hh8=\n", "Hh8=\next\tension\n", "no control characters"),
+        ("Hh8=\n", "Hh8=", "three lines"),
         ("log.example/tally\n", "\n", "origin"),
         ("log.example/tally\n", "log example\n", "origin"),
         ("AAEC", "AAE", "root"),
