@@ -117,17 +117,11 @@ class SealStore:
         StoreError: the database refuses.
     """
 
-    def __init__(self, url: str, snapshot: str | None = None) -> None:
-        """``snapshot``: read that instant of the database, which somebody holds open, and write nothing."""
+    def __init__(self, url: str) -> None:
         with translated_reading():
             self._connection = psycopg.connect(url, autocommit=True, application_name="tally sealer")
             try:
                 self._connection.execute(query("sealer_session"))
-                if snapshot is not None:
-                    self._connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-                    self._connection.execute(
-                        sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(snapshot))
-                    )
             except BaseException:
                 self._connection.close()
                 raise
@@ -146,6 +140,11 @@ class SealStore:
     def close(self) -> None:
         """End the connection, and with it the lock."""
         self._connection.close()
+
+    def hold_still(self) -> None:
+        """From now on see one instant of the database, and write nothing."""
+        with translated_reading():
+            self._connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
 
     def lock(self) -> bool:
         """Become the one sealer of this database; False while another is."""

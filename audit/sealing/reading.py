@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from audit.sealing.batches import missing, split_hashes
+from ledger.heads import statement_entry
 from ledger.streams import STREAMS
-from store.seals import Leaves, Seal, SealStore
+from store.seals import Leaves, Seal, Sealed, SealStore
 
 
 class Lost(NamedTuple):
@@ -17,28 +18,34 @@ class Lost(NamedTuple):
     reason: str
 
 
-def sealed_entries(
-    store: SealStore, seals: Sequence[Seal], first_leaf: int
-) -> tuple[list[bytes], Lost | None]:
-    """The entries of seals that follow each other from ``first_leaf`` on, up to the first that is not there.
+def found_rows(store: SealStore, seals: Sequence[Seal]) -> dict[Seal, Leaves]:
+    """What is found of the rows of each seal, if its stream exists.
 
     Raises:
         store.errors.StoreError: the database can't be read.
     """
-    found: dict[int, Leaves] = {}
-    for stream in {seal.stream for seal in seals} & STREAMS.keys():
+    found: dict[Seal, Leaves] = {}
+    for stream in sorted({seal.stream for seal in seals} & STREAMS.keys()):
         mine = [seal for seal in seals if seal.stream == stream]
         leaves = store.leaves(STREAMS[stream], [seal.range for seal in mine])
-        found |= {seal.first_leaf: one for seal, one in zip(mine, leaves, strict=True)}
+        found |= dict(zip(mine, leaves, strict=True))
+    return found
+
+
+def batch_entries(
+    sealed: Sealed, seals: Sequence[Seal], found: dict[Seal, Leaves]
+) -> tuple[list[bytes], Lost | None]:
+    """The entries of a batch, its statement's last; up to the first that is not there, and what is not."""
     entries: list[bytes] = []
     for seal in seals:
-        if seal.first_leaf not in found:
+        expected = sealed.batch.first_leaf + len(entries)
+        if seal not in found:
             return entries, Lost(seal, f"there is no stream {seal.stream!r}")
-        if seal.first_leaf != first_leaf + len(entries):
-            expected = first_leaf + len(entries)
+        if seal.first_leaf != expected:
             return entries, Lost(seal, f"its first leaf should be {expected}, not {seal.first_leaf}")
-        reason = missing(seal.range, found[seal.first_leaf])
-        if reason is not None:
-            return entries, Lost(seal, reason)
-        entries += split_hashes(found[seal.first_leaf].hashes)
+        wrong = missing(seal.range, found[seal])
+        if wrong is not None:
+            return entries, Lost(seal, wrong)
+        entries += split_hashes(found[seal].hashes)
+    entries.append(statement_entry(sealed.heads_digest))
     return entries, None

@@ -24,7 +24,7 @@ from typing import Final
 from audit.errors import ForkRefused
 from audit.sealing.batches import MOST_ROWS, LeftOut, next_ranges, sealed_as
 from audit.sealing.log_files import LogFiles
-from audit.sealing.reading import sealed_entries
+from audit.sealing.reading import batch_entries, found_rows
 from ledger.checkpoints import Checkpoint
 from ledger.growth import Edge, grow
 from ledger.heads import Batch, statement_digest, statement_entry, statement_text
@@ -206,13 +206,13 @@ class Sealer:
             raise ForkRefused(
                 f"no batch begins at leaf {self._edge.size}: seals or seal_batches were altered"
             )
-        entries, lost = sealed_entries(self._store, seals, self._edge.size)
+        entries, lost = batch_entries(sealed, seals, found_rows(self._store, seals))
         if lost is not None:
             raise ForkRefused(
                 f"{lost.seal.stream} {lost.seal.chain}: {lost.reason}; "
                 f"batch {number} has them, and they must not change"
             )
-        edge, files = grow(self._edge, [*entries, statement_entry(sealed.heads_digest)])
+        edge, files = grow(self._edge, entries)
         if edge.root != sealed.root or edge.size != sealed.batch.size:
             raise ForkRefused(f"the rows of batch {number} do not lead to its root: they were altered since")
         return sealed, edge, files

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -23,6 +24,17 @@ def verify(
     since: Annotated[datetime | None, typer.Option(help="Only rows from this event time on (UTC).")] = None,
     until: Annotated[datetime | None, typer.Option(help="Only rows before this event time (UTC).")] = None,
     processes: Annotated[int | None, typer.Option(min=1, help="Processes to use; one a processor.")] = None,
+    against: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--against",
+            help="A checkpoint that was kept elsewhere, or a policy (log and witnesses); may be repeated.",
+        ),
+    ] = None,
+    log: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the published log, or a copy of it. [default: this stack's]"),
+    ] = None,
     *,
     twin: Annotated[bool, typer.Option("--twin", help="Also compute every hash inside PostgreSQL.")] = False,
     url: Annotated[str | None, typer.Option(help="Another database than this stack's.")] = None,
@@ -30,22 +42,39 @@ def verify(
 ) -> None:
     """Recompute every hash chain and compare it with what is stored. Exit code 1 if anything is broken.
 
+    With --against, the rows have to lead to signed heads too, which nobody can rewrite afterwards.
+
     Example: tally verify --stream transactions --machine rvm-0003 --since 2026-03-01
+
+    Example: tally verify --against policy.txt --against kept/checkpoint
     """
+    from audit.against import hold_against
+    from audit.against_text import against_text
+    from audit.anchors import collect
+    from audit.sealing.log_files import LogFiles
     from audit.text import report_text, twin_text
     from audit.twin import verify_twin
     from audit.verify import verify as verify_ledger
 
     address = url or audit_url(read_settings())
+    folder = LogFiles(log or read_settings().var_dir / "tlog")
+    anchors = collect(against, folder) if against else None
     with LongWork("verifying", "rows", shown=False if json else None) as work:
         report = verify_ledger(address, stream, machine, utc(since), utc(until), processes, work.update)
     second = verify_twin(address, stream) if twin else None
+    held = None
+    if anchors is not None:
+        with LongWork("making the log's tree again", "leaves", shown=False if json else None) as work:
+            held = hold_against(address, anchors, folder, progress=work.update)
     if json:
-        print_json(report.to_json() | ({} if second is None else {"twin": second.to_json()}))
+        more = {} if second is None else {"twin": second.to_json()}
+        print_json(report.to_json() | more | ({} if held is None else {"against": held.to_json()}))
     else:
         console = output()
         console.print(report_text(report))
         if second is not None:
             console.print(twin_text(second))
-    if not report.ok or (second is not None and not second.ok):
+        if held is not None:
+            console.print(against_text(held))
+    if not report.ok or (second is not None and not second.ok) or (held is not None and not held.ok):
         raise typer.Exit(FOUND)
