@@ -70,12 +70,14 @@ def encode_entries(entries: Iterable[bytes]) -> bytes:
     Raises:
         ValueError: an entry is longer than 65,535 bytes.
     """
-    pieces: list[bytes] = []
-    for entry in entries:
-        if len(entry) > MOST_ENTRY_BYTES:
-            raise ValueError(f"an entry of {len(entry)} bytes: expected at most {MOST_ENTRY_BYTES}")
-        pieces += (struct.pack(">H", len(entry)), entry)
-    return b"".join(pieces)
+    given = list(entries)
+    lengths = set(map(len, given))
+    if max(lengths, default=0) > MOST_ENTRY_BYTES:
+        raise ValueError(f"an entry of {max(lengths)} bytes: expected at most {MOST_ENTRY_BYTES}")
+    if len(lengths) == 1:  # as in nearly every bundle of a log of row hashes: and many times as fast
+        length = struct.pack(">H", *lengths)
+        return length + length.join(given)
+    return b"".join(piece for entry in given for piece in (struct.pack(">H", len(entry)), entry))
 
 
 def decode_entries(bundle: bytes, width: int) -> list[bytes]:

@@ -25,6 +25,7 @@ from typing import Final, Self
 import psycopg
 
 import store.migrate
+from ledger.notes import SigningKey
 from tally.embedded.databases import (
     create_database,
     drop_database,
@@ -329,6 +330,30 @@ class InferenceProcess(ServiceProcess):
     def headers(self, principal: str = "operator") -> dict[str, str]:
         """What makes a request that principal's."""
         return {"Authorization": f"Bearer {self.token(principal)}"}
+
+
+class SealerProcess(ServiceProcess):
+    """``python -m audit.sealing`` on a database, with its log in ``directory/log``."""
+
+    def __init__(
+        self,
+        database: Database,
+        directory: Path,
+        key: SigningKey,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self.log_dir = directory / "log"
+        http_port = free_port()
+        settings = {
+            "TALLY_SEALER_DATABASE_URL": database.sealer_url,
+            "TALLY_SEALER_KEY": "env:LOG_KEY",
+            "LOG_KEY": key.to_text(),
+            "TALLY_SEALER_LOG_DIR": str(self.log_dir),
+            "TALLY_SEALER_PORT": str(http_port),
+        }
+        super().__init__(
+            "audit.sealing", http_port, directory / "sealer.log", settings | dict(environment or {})
+        )
 
 
 def temporary_directory() -> tempfile.TemporaryDirectory[str]:

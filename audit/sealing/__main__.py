@@ -28,6 +28,7 @@ def main() -> int:
         for problem in error.errors():
             print(f"sealer: {problem['loc'][0]}: {problem['msg']}", file=sys.stderr)  # noqa: T201
         return 2
+    os.nice(settings.niceness)
     configure_logging(os.environ.get("TALLY_LOG_LEVEL", "INFO"))
     try:
         return asyncio.run(serve(settings))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from ledger.heads import merged_sites
@@ -79,6 +79,6 @@ def missing(asked: Range, leaves: Leaves) -> str | None:
     return None
 
 
-def split_hashes(hashes: bytes) -> Iterator[bytes]:
+def split_hashes(hashes: bytes) -> list[bytes]:
     """Hashes that stand one after the other, one by one."""
-    return (hashes[at : at + HASH_LENGTH] for at in range(0, len(hashes), HASH_LENGTH))
+    return [hashes[at : at + HASH_LENGTH] for at in range(0, len(hashes), HASH_LENGTH)]

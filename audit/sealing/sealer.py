@@ -17,6 +17,7 @@ rewritten.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -30,7 +31,7 @@ from ledger.growth import Edge, grow
 from ledger.heads import Batch, statement_digest, statement_entry, statement_text
 from ledger.notes import Note, SigningKey, sign_note
 from ledger.streams import stream_named
-from store.seals import Sealed, SealStore
+from store.seals import Leaves, Moved, Range, Sealed, SealStore
 
 _REFUSED: Final = "Nothing is signed; `tally verify --against` says where they part"
 _BATCHES_A_ROUND: Final = 64
@@ -85,36 +86,33 @@ class Sealer:
         self._edge = Edge.read(self._published_size(), self._files.read)
         self._check_published()
         while self._head is not None and self._edge.size < self._head.batch.size:
-            self._finish(self._next_allocated())
+            edge, files = self._next_allocated()
+            self._files.put_tiles(files)
+            self._edge = edge
         self._lines = {}
         if self._head is not None:
             self._lines = {head.place: head.line for head in self._store.heads(self._head.batch.number)}
         return self._publish(0, ())
 
     def seal(self) -> Round:
-        """Seal what is committed, batch by batch."""
+        """Seal what is committed, batch by batch; the next one is read while the files of one are written."""
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="tiles") as writer:
+            return self._seal(writer)
+
+    def _seal(self, writer: ThreadPoolExecutor) -> Round:
         rows = 0
         left_out: dict[tuple[str, str], LeftOut] = {}
+        writing: Future[None] | None = None
+        more = False
         for _ in range(_BATCHES_A_ROUND):
             planned = next_ranges(
                 (one for one in self._store.moved() if (one.stream, one.chain) not in left_out),
                 self._most_rows,
             )
             if not planned:
-                return self._publish(rows, left_out.values())
+                break
             number = 1 if self._head is None else self._head.batch.number + 1
-            found = {
-                stream: [
-                    (*asked, leaves)
-                    for asked, leaves in zip(
-                        chains,
-                        self._store.leaves(stream_named(stream), [one for _, one in chains]),
-                        strict=True,
-                    )
-                ]
-                for stream, chains in planned.items()
-            }
-            seals, entries, broken = sealed_as(number, self._edge.size, found)
+            seals, entries, broken = sealed_as(number, self._edge.size, self._found(planned))
             left_out |= {(one.stream, one.chain): one for one in broken}
             if not seals:
                 continue
@@ -123,19 +121,29 @@ class Sealer:
             digest = statement_digest(statement_text(batch, (lines[place] for place in sorted(lines))))
             edge, files = grow(self._edge, [*entries, statement_entry(digest)])
             sealed = Sealed(batch, edge.root, digest)
+            if writing is not None:
+                writing.result()
+                self._publish(rows, ())
             self._store.allocate(sealed, seals)
-            self._finish((sealed, edge, files))
-            self._head, self._lines = sealed, lines
+            writing = writer.submit(self._files.put_tiles, files)
+            self._head, self._lines, self._edge = sealed, lines, edge
             rows += len(entries)
-            self._publish(rows, ())
-        return self._publish(rows, left_out.values(), more=True)
+        else:
+            more = True
+        if writing is not None:
+            writing.result()
+        return self._publish(rows, left_out.values(), more=more)
+
+    def _found(
+        self, planned: dict[str, list[tuple[Moved, Range]]]
+    ) -> dict[str, list[tuple[Moved, Range, Leaves]]]:
+        found = {}
+        for stream, chains in planned.items():
+            leaves = self._store.leaves(stream_named(stream), [asked for _, asked in chains])
+            found[stream] = [(*one, leaf) for one, leaf in zip(chains, leaves, strict=True)]
+        return found
 
     # --- the steps after the allocation ---
-
-    def _finish(self, step: tuple[Sealed, Edge, dict[str, bytes]]) -> None:
-        _, edge, files = step
-        self._files.put_tiles(files)
-        self._edge = edge
 
     def _publish(self, rows: int, left_out: Iterable[LeftOut], *, more: bool = False) -> Round:
         left = tuple(left_out)
@@ -192,7 +200,7 @@ class Sealer:
                 f"two histories. {_REFUSED}"
             )
 
-    def _next_allocated(self) -> tuple[Sealed, Edge, dict[str, bytes]]:
+    def _next_allocated(self) -> tuple[Edge, dict[str, bytes]]:
         """The first batch whose tiles are not published, made again from the rows."""
         seals = []
         number = None
@@ -215,4 +223,4 @@ class Sealer:
         edge, files = grow(self._edge, entries)
         if edge.root != sealed.root or edge.size != sealed.batch.size:
             raise ForkRefused(f"the rows of batch {number} do not lead to its root: they were altered since")
-        return sealed, edge, files
+        return edge, files

@@ -25,6 +25,9 @@ class SealerSettings(BaseSettings):
         None, description="C2SP tlog-policy: who has to cosign; none: nobody is asked"
     )
     interval_s: float = Field(10.0, ge=0.1, le=3600, description="between two rounds")
+    niceness: int = Field(
+        10, ge=0, le=19, description="how far the sealer steps back where ingest wants the processors"
+    )
     timestamp_url: str | None = Field(None, description="RFC 3161 authority for witnessed checkpoints")
     host: str = Field("127.0.0.1", description="address of health and metrics")
     port: int = Field(8091, ge=0, le=65535, description="port of health and metrics")

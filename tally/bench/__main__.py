@@ -22,6 +22,7 @@ from tally.bench.inference import serving
 from tally.bench.ingest import against_raw_copy, small_requests
 from tally.bench.reconciliation import faults, report, ten_million_deposits
 from tally.bench.reconciliation_data import Shape
+from tally.bench.sealing import sealing
 from tally.bench.volume import ten_million
 from tally.files import write_atomically
 from tally.settings import Settings
@@ -34,6 +35,7 @@ FULL: Final[dict[str, Measure]] = {
     "volume": lambda stack: ten_million(stack, millions=10, verifications=3),
     "ingest": lambda stack: against_raw_copy(stack, rounds=5, requests=1_000),
     "small": lambda stack: small_requests(stack, rounds=3, seconds=8),
+    "sealing": lambda stack: sealing(stack, requests=10_000, rounds=3, load_requests=6_000),
     "inference": lambda stack: serving(stack, rounds=5, seconds=15),
     "faults": lambda stack: faults(stack, seeds=30, per_day=2_500),
     "reconciliation": lambda stack: ten_million_deposits(stack) + report(stack, per_day=2_500),
@@ -42,6 +44,7 @@ QUICK: Final[dict[str, Measure]] = {
     "volume": lambda stack: ten_million(stack, millions=2, verifications=1),
     "ingest": lambda stack: against_raw_copy(stack, rounds=1, requests=100),
     "small": lambda stack: small_requests(stack, rounds=1, seconds=2),
+    "sealing": lambda stack: sealing(stack, requests=300, rounds=1, load_requests=300),
     "inference": lambda stack: serving(stack, rounds=1, seconds=3),
     "faults": lambda stack: faults(stack, seeds=2, per_day=250),
     "reconciliation": lambda stack: (
@@ -66,7 +69,7 @@ def bench(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
-    """Measure this machine: ingest, volume, verification, inference, reconciliation.
+    """Measure this machine: ingest, volume, verification, sealing, inference, reconciliation.
 
     Example: tally bench --only small
     """

@@ -21,7 +21,7 @@ def generate(context: typer.Context) -> None:
 
 
 def bench(context: typer.Context) -> None:
-    """Measure this machine: ingest, volume, verification, inference, reconciliation (has --json).
+    """Measure this machine: ingest, volume, verification, sealing, inference, reconciliation (has --json).
 
     Example: tally bench --json
     """
