@@ -12,13 +12,13 @@ import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from types import TracebackType
-from typing import Any, Final, LiteralString, Self
+from typing import Any, Final, LiteralString
 
 import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
 
+from store.closing import Closing
 from store.queries import query
 from store.reader import translated_reading
 
@@ -59,7 +59,7 @@ class EvidenceScope:
     machines: tuple[str, ...] = ()
 
 
-class Analysis:
+class Analysis(Closing):
     """One connection, one snapshot.
 
     Raises (every method):
@@ -84,17 +84,6 @@ class Analysis:
             except BaseException:
                 self._connection.close()
                 raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """End the connection, and with it everything that was made on it."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import duckdb
 
@@ -13,9 +11,10 @@ from audit.reconcile.engines import Row, with_whole_sums
 from audit.reconcile.errors import BadExport, first_line
 from audit.reconcile.published import from_parquet
 from store.analysis import EVIDENCE
+from store.closing import Closing
 
 
-class DuckDbEngine:
+class DuckDbEngine(Closing):
     """An export: a folder with a Parquet file for each evidence relation."""
 
     def __init__(self, folder: Path, memory_mib: int = 1792, threads: int | None = None) -> None:
@@ -46,17 +45,6 @@ class DuckDbEngine:
                 self._connection.execute(f"CREATE VIEW {name} AS {from_parquet(name, quoted)}")
             except duckdb.Error as error:
                 raise BadExport(f"{path}: {first_line(error)}") from error
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def define(self, name: str, text: str) -> None:
         """Make a view."""

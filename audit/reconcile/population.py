@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from types import TracebackType
-from typing import Self
 
 from audit.reconcile.engines import PostgresEngine
 from audit.reconcile.masses import literal
@@ -14,24 +12,17 @@ from audit.reconcile.parameters import Parameters
 from audit.reconcile.results import evidence_query
 from audit.relations import digest_of
 from audit.sampling.items import Item
+from store.closing import Closing
 
 
 @dataclass(frozen=True, slots=True)
-class Deposits:
+class Deposits(Closing):
     """The deposits of a period in the order of chain and seq, of one snapshot, as long as it is open."""
 
     engine: PostgresEngine
     material: str | None
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         """End the snapshot."""
         self.engine.close()
 
