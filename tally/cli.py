@@ -13,7 +13,22 @@ from collections.abc import Sequence
 import typer
 from typer.exceptions import Abort, TyperException
 
-from tally.commands import database, forwarded, keys, models, reconcile, report, reviews, sample, stack
+from tally.commands import (
+    database,
+    forwarded,
+    keys,
+    log,
+    models,
+    prove,
+    reconcile,
+    report,
+    retention,
+    reviews,
+    sample,
+    stack,
+    witness,
+)
+from tally.commands.bundle import bundle
 from tally.commands.train import train
 from tally.commands.verify import verify
 from tally.console import COULD_NOT_RUN, GOOD, INTERRUPTED, fail
@@ -47,11 +62,17 @@ app.command()(report.report)
 app.command()(report.explain)
 app.command()(report.correct)
 app.command()(reconcile.export)
+app.command()(bundle)
 app.add_typer(sample.app, name="sample", context_settings=_HELP)
 app.command()(train)
 app.add_typer(models.app, name="models", context_settings=_HELP)
 app.add_typer(reviews.app, name="reviews", context_settings=_HELP)
 app.add_typer(keys.app, name="keys", context_settings=_HELP)
+app.command()(log.seal)
+app.command()(prove.prove)
+app.command()(prove.prove_consistency)
+app.add_typer(retention.app, name="retention", context_settings=_HELP)
+app.add_typer(witness.app, name="witness", context_settings=_HELP)
 app.command(context_settings=_FORWARD, add_help_option=False)(forwarded.generate)
 app.command(context_settings=_FORWARD, add_help_option=False)(forwarded.bench)
 
@@ -94,6 +115,7 @@ def _in_words(error: Exception) -> str:
         "collector",
         "inference",
         "outbox",
+        "witness",
     }
     text = str(error).strip()
     return text if ours and text else f"{type(error).__name__}: {text} (TALLY_DEBUG=1 shows where)"

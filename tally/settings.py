@@ -36,6 +36,7 @@ class Settings(BaseSettings):
     collector_database_url: str | None = None
     audit_database_url: str | None = None
     inference_database_url: str | None = None
+    sealer_database_url: str | None = None
     db_port: Port = 54320
     """The embedded database listens here, on 127.0.0.1."""
     collector_host: str = "127.0.0.1"
@@ -43,6 +44,17 @@ class Settings(BaseSettings):
     collector_http_port: Port = 4318
     inference_host: str = "127.0.0.1"
     inference_port: Port = 8080
+    sealer_host: str = "127.0.0.1"
+    sealer_port: Port = 8091
+    """The sealer's health and metrics."""
+    sealer_key: str | None = None
+    """Source of the log's signing key; else the stack makes one."""
+    sealer_log_dir: Path | None = None
+    """Folder of the published log; else tlog/ in ``var_dir``."""
+    sealer_policy: Path | None = None
+    """Which witnesses are asked, and how many are enough; nobody is if there is none."""
+    log_name: str = "localhost/tally"
+    """The origin of a log whose key the stack makes."""
     cache_dir: Path = Field(default_factory=_cache_directory)
     """Holds private Debian roots, shared by all checkouts of a user."""
     var_dir: Path = Field(default_factory=_var_directory)
@@ -72,6 +84,16 @@ class Settings(BaseSettings):
     def photos_dir(self) -> Path:
         """Photos that file: URLs may name, besides what TALLY_INFERENCE_PHOTO_ROOTS lists."""
         return self.var_dir / "photos"
+
+    @property
+    def tlog_dir(self) -> Path:
+        """The published log: tiles and checkpoints."""
+        return self.sealer_log_dir or self.var_dir / "tlog"
+
+    @property
+    def log_key_path(self) -> Path:
+        """The log's signing key, if the stack made it; mode 0600."""
+        return self.secrets_dir / "log.key"
 
     @property
     def secrets_dir(self) -> Path:

@@ -3,8 +3,8 @@
 -- batch, first_leaf, leaves bigint; origin text; root, heads_digest bytea; sealed_at timestamptz
 -- Returns: batch, if it was allocated
 INSERT INTO seal_batches (batch, origin, first_leaf, leaves, size, root, heads_digest, sealed_at)
-SELECT %(batch)s, %(origin)s, %(first_leaf)s, %(leaves)s, %(first_leaf)s + %(leaves)s, %(root)s, %(heads_digest)s,
-    %(sealed_at)s
+SELECT %(batch)s, %(origin)s, %(first_leaf)s, %(leaves)s, %(first_leaf)s::bigint + %(leaves)s::bigint, %(root)s,
+    %(heads_digest)s, %(sealed_at)s
 WHERE (%(batch)s, %(first_leaf)s) = (
     SELECT coalesce(max(batch), 0) + 1, coalesce(max(size), 0) FROM seal_batches
 )

@@ -28,6 +28,7 @@ class Role(StrEnum):
     AUDIT = "audit"
     GRAFANA = "grafana"
     INFERENCE = "inference"
+    SEALER = "sealer"
 
 
 RoleOption = Annotated[Role, typer.Option(help="Whose login.")]

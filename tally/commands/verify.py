@@ -57,7 +57,7 @@ def verify(
     from audit.verify import verify as verify_ledger
 
     address = url or audit_url(read_settings())
-    folder = LogFiles(log or read_settings().var_dir / "tlog")
+    folder = LogFiles(log or read_settings().tlog_dir)
     anchors = collect(against, folder) if against else None
     with LongWork("verifying", "rows", shown=False if json else None) as work:
         report = verify_ledger(address, stream, machine, utc(since), utc(until), processes, work.update)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tally.console import output
+from tally.console import Json, output, print_json
 from tally.errors import TallyError
 
 app = typer.Typer(help="A witness: cosigns a log's checkpoints.", no_args_is_help=True)
@@ -34,7 +34,8 @@ def serve(
 ) -> int:
     """Cosign checkpoints over HTTP, in the foreground, until Ctrl-C.
 
-    What is not given as an option is read from TALLY_WITNESS_ variables.
+    What is not given as an option is read from TALLY_WITNESS_ variables. It prints a log, of JSON lines, on
+    standard error alone; so there is no --json.
 
     Example: tally witness serve --key-file witness.key --log "$LOG_KEY"
     """
@@ -70,11 +71,17 @@ def serve(
 
 
 @app.command()
-def key(file: Annotated[Path, typer.Argument(help="File with the witness's signing key.")]) -> None:
+def key(
+    file: Annotated[Path, typer.Argument(help="File with the witness's signing key.")], *, json: Json = False
+) -> None:
     """Print the verifier key of a witness's key file: what a policy names, and logs are given.
 
     Example: tally witness key witness.key
     """
     from witness.keys import key_in_file
 
-    output().print(str(key_in_file(file).verifier), soft_wrap=True, markup=False)
+    verifier = key_in_file(file).verifier
+    if json:
+        print_json({"key": str(verifier)})
+    else:
+        output().print(str(verifier), soft_wrap=True, markup=False)

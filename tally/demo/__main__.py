@@ -13,7 +13,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tally.demo import audit, fleet, models, report, reviews
+from tally.demo import audit, evidence, fleet, models, report, reviews, witnessed
+from tally.demo.auditor import Auditor
 from tally.demo.stage import Stage, stage
 from tally.demo.story import Story, console
 from tally.errors import TallyError
@@ -21,7 +22,7 @@ from tally.files import write_atomically
 from tally.settings import Settings
 
 
-def play(story: Story, on: Stage, folder: Path) -> None:
+def play(story: Story, on: Stage, folder: Path, auditor: Auditor) -> None:
     """The chapters after the stack is up."""
     with story.chapter("A model is trained; nobody promotes it alone"):
         models.first(story, on)
@@ -46,6 +47,12 @@ def play(story: Story, on: Stage, folder: Path) -> None:
         report.write(story, on, folder)
     with story.chapter("The same report from Parquet and SQL, without the operator"):
         report.recompute(story, on, folder)
+    with story.chapter("An auditor's witness cosigns the log"):
+        witnessed.witness(story, on, auditor)
+    with story.chapter("The operator rewrites history without a flaw; the witness's policy exposes it"):
+        witnessed.rewrite(story, on, folder, auditor)
+    with story.chapter("A bundle of evidence, taken to an empty folder"):
+        evidence.carry_home(story, on, folder, auditor)
 
 
 def _end(story: Story, folder: Path, seconds: float) -> None:
@@ -62,10 +69,13 @@ def _end(story: Story, folder: Path, seconds: float) -> None:
             "models were trained, approved, promoted and rolled back, each step and each answer a row;\n"
             "one changed value was named by stream, machine and row; put back, the ledger verifies again;\n"
             "the report names the faults that the fleet had, and DuckDB computes it byte for byte "
-            "from an export."
+            "from an export;\n"
+            "a history rewritten without a flaw was exposed by a head that a witness had cosigned;\n"
+            "a bundle proved itself, and was disproved by one bit, where there was nothing but Python."
         )
     console.print(f"\nIn {seconds:.0f} s.  Every figure: {_shown(folder / 'summary.json')}")
     console.print(f"The report: {_shown(folder / 'report' / 'report.html')} (and PDF, XLSX, CSV, JSON)")
+    console.print(f"The evidence to take home: {_shown(folder / 'evidence.zip')}")
     console.print(f"The faults that the fleet had: {_shown(folder / 'manifest.jsonl')}")
     console.print(f"Logs: {_shown(folder / 'stack' / 'log')}")
     console.print(
@@ -86,10 +96,12 @@ def main() -> int:
     console.print("[bold]Tally[/]: telemetry that an auditor can check down to the row")
     try:
         with ExitStack() as stack:
-            with story.chapter("Database, collector and inference service start"):
+            with story.chapter("Database, collector, inference service and sealer start"):
                 found = fleet.photos()
-                on = stack.enter_context(stage(folder / "stack", [] if found is None else [found]))
-            play(story, on, folder)
+                auditor = stack.enter_context(Auditor(folder / "auditor"))
+                photo_roots = [] if found is None else [found]
+                on = stack.enter_context(stage(folder / "stack", photo_roots, auditor.agree))
+            play(story, on, folder, auditor)
     except TallyError as error:
         Console(stderr=True).print(f"[red]tally demo:[/] {error}")
         return 2

@@ -34,13 +34,21 @@ def write(story: Story, on: Stage, folder: Path) -> None:
                 f"  {total['name']:<10} {mass / 1e6:>9,.3f} kg  {float(co2e) / 1e3:>10,.3f} kg CO2e avoided"
             )
     found = _found(report)
+    hidden = _hidden(folder, faults, found)
     played: dict[str, int] = defaultdict(int)
     named: dict[str, int] = defaultdict(int)
     for fault in faults:
+        if fault["id"] in hidden:
+            continue
         played[fault["kind"]] += 1
         named[fault["kind"]] += _is_named(fault, found)
     told = ", ".join(f"{kind.replace('_', ' ')} {count}" for kind, count in sorted(played.items()))
     story.say(f"faults that were played: {told}")
+    if hidden:
+        story.say(
+            f"({len(hidden)} more: a material declared as another of its own class, as PET as HDPE, which no "
+            "photo tells)"
+        )
     own = len(found["material_mismatch"]) - sum(fault["kind"] == "wrong_material" for fault in faults)
     if own > 0:
         story.say(
@@ -115,6 +123,25 @@ _NAMED_BY: Final = {
     "wrong_mass": "mass_plausible",
     "late_arrival": "late",
 }
+
+
+def _hidden(folder: Path, faults: list[dict[str, Any]], found: dict[str, set[str]]) -> set[str]:
+    """Materials declared wrongly within one class of the model: it was right, and nothing differs."""
+    text = (folder / "answers.jsonl").read_text(encoding="utf-8")
+    answers = {one["transaction_id"]: one for one in map(json.loads, text.splitlines())}
+    return {
+        fault["id"]
+        for fault in faults
+        if fault["kind"] == "wrong_material"
+        and not _is_named(fault, found)
+        and (answer := answers.get(_transaction(fault))) is not None
+        and answer["right"]
+        and answer["prediction"] != fault["parameters"]["material"]
+    }
+
+
+def _transaction(fault: dict[str, Any]) -> str | None:
+    return next((row["transaction_id"] for row in fault["rows"] if "transaction_id" in row), None)
 
 
 def _is_named(fault: dict[str, Any], found: dict[str, set[str]]) -> bool:

@@ -9,18 +9,22 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from audit.keys.sources import load_signing_key
+from ledger.notes import VerifierKey
 from tally.embedded.databases import create_database, drop_database, with_database
 from tally.errors import TallyError
+from tally.log_keys import ensure_log_key
 from tally.ports import free_port
 from tally.settings import Settings
 
 _DATABASE: Final = "tally_demo"
+_LOG: Final = "demo.example/tally"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,7 @@ class Stage:
     audit_url: str
     inference_url: str
     secrets_dir: Path
+    log_dir: Path
 
     def tally(self, *arguments: str) -> dict[str, Any]:
         """What a ``tally`` command prints with ``--json``; exit codes 0 and 1 are answers.
@@ -79,10 +84,11 @@ class Stage:
 
 
 @contextmanager
-def stage(folder: Path, photo_roots: Sequence[Path] = ()) -> Iterator[Stage]:
+def stage(folder: Path, photo_roots: Sequence[Path], agree: Callable[[VerifierKey], Path]) -> Iterator[Stage]:
     """Bring a fresh stack up in ``folder``, and stop it in the end, whatever happens.
 
-    ``photo_roots`` are folders of photos that its inference service may read.
+    ``photo_roots`` are folders of photos that its inference service may read.  ``agree`` is given the key of
+    its log, and makes the policy that says who has to cosign.
 
     Its logs stay in ``folder`` until the next time.
 
@@ -99,6 +105,8 @@ def stage(folder: Path, photo_roots: Sequence[Path] = ()) -> Iterator[Stage]:
         "TALLY_COLLECTOR_GRPC_PORT": str(free_port()),
         "TALLY_COLLECTOR_HTTP_PORT": str(free_port()),
         "TALLY_INFERENCE_PORT": str(inference_port),
+        "TALLY_SEALER_PORT": str(free_port()),
+        "TALLY_SEALER_INTERVAL_S": "2",
         "TALLY_INFERENCE_PHOTO_ROOTS": json.dumps([str(root) for root in photo_roots]),
     }
     if settings.database_url is not None:
@@ -108,6 +116,8 @@ def stage(folder: Path, photo_roots: Sequence[Path] = ()) -> Iterator[Stage]:
         _tally(["down"], environment)  # of a demo that was killed
         shutil.rmtree(folder)
     folder.mkdir(parents=True)
+    log_key = load_signing_key(str(ensure_log_key(Settings(var_dir=folder, log_name=_LOG))))
+    environment["TALLY_SEALER_POLICY"] = str(agree(log_key.verifier))
     try:
         if _tally(["up", "--detach"], environment, shown=True).returncode != 0:
             raise TallyError(f"the stack did not come up; its logs are in {folder / 'log'}")
@@ -117,6 +127,7 @@ def stage(folder: Path, photo_roots: Sequence[Path] = ()) -> Iterator[Stage]:
             audit_url=_url(environment, "audit"),
             inference_url=f"http://127.0.0.1:{inference_port}",
             secrets_dir=folder / "secrets",
+            log_dir=folder / "tlog",
         )
     finally:
         _tally(["down"], environment)

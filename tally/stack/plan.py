@@ -12,6 +12,7 @@ from typing import Final
 from tally.embedded.databases import ensure_database, grant_logins
 from tally.embedded.programs import Programs, find_programs
 from tally.embedded.server import ADMIN, DATABASE, SERVICE_ROLES, Server
+from tally.log_keys import log_key_source
 from tally.principals import ensure_principals
 from tally.settings import Settings
 from tally.stack.units import DatabaseUnit, Service, ServiceUnit, Unit
@@ -38,25 +39,28 @@ def embedded_server(settings: Settings, say: Say) -> Server:
 
 
 def database_urls(settings: Settings) -> dict[str, str]:
-    """Connection URLs by variable: the administrator's, the collector's, the audit's, inference's.
+    """Connection URLs by variable: the administrator's, and one for each service.
 
     For the embedded database they are derived from its generated passwords.
     """
     if settings.database_url is None:
         server = embedded_server(settings, lambda _line: None)
-        admin, collector, audit, inference = (
-            server.url(role) for role in (ADMIN, "tally_collector", "tally_audit", "tally_inference")
+        admin, collector, audit, inference, sealer = (
+            server.url(role)
+            for role in (ADMIN, "tally_collector", "tally_audit", "tally_inference", "tally_sealer")
         )
     else:
         admin = settings.database_url
         collector = settings.collector_database_url or admin
         audit = settings.audit_database_url or admin
         inference = settings.inference_database_url or admin
+        sealer = settings.sealer_database_url or admin
     return {
         "TALLY_DATABASE_URL": admin,
         "TALLY_COLLECTOR_DATABASE_URL": collector,
         "TALLY_AUDIT_DATABASE_URL": audit,
         "TALLY_INFERENCE_DATABASE_URL": inference,
+        "TALLY_SEALER_DATABASE_URL": sealer,
     }
 
 
@@ -115,7 +119,42 @@ def services(settings: Settings) -> tuple[Service, ...]:
             ports={"TALLY_INFERENCE_PORT": settings.inference_port},
             host=settings.inference_host,
         ),
+        Service(
+            name="sealer",
+            command=(sys.executable, "-m", "audit.sealing"),
+            environment=_environment()
+            | {
+                "TALLY_SEALER_DATABASE_URL": urls["TALLY_SEALER_DATABASE_URL"],
+                "TALLY_SEALER_LOG_DIR": str(settings.tlog_dir.absolute()),
+                "TALLY_SEALER_HOST": settings.sealer_host,
+                "TALLY_SEALER_PORT": str(settings.sealer_port),
+            }
+            | _sealer_key(settings)
+            | _sealer_policy(settings),
+            health_url=f"http://{settings.sealer_host}:{settings.sealer_port}/readyz",
+            ports={"TALLY_SEALER_PORT": settings.sealer_port},
+            host=settings.sealer_host,
+            # A long backlog, or a log that contradicts the database, is its own trouble: machines are served.
+            ready_within_s=10.0,
+            may_be_late=True,
+        ),
     )
+
+
+def _sealer_policy(settings: Settings) -> dict[str, str]:
+    policy = settings.sealer_policy
+    return {} if policy is None else {"TALLY_SEALER_POLICY": str(policy.absolute())}
+
+
+def _sealer_key(settings: Settings) -> dict[str, str]:
+    """The key's source, as a process elsewhere finds it, and the variable that has the key, if any."""
+    source = log_key_source(settings)
+    kind, _, name = source.partition(":")
+    if kind == "env" and name in os.environ:
+        return {"TALLY_SEALER_KEY": source, name: os.environ[name]}
+    return {
+        "TALLY_SEALER_KEY": source if kind in {"env", "command"} else str(Path(source).absolute()),
+    }
 
 
 def _photo_roots(settings: Settings) -> str:

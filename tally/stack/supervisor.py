@@ -106,7 +106,15 @@ class Supervisor:
             took = time.monotonic() - began
             ports = ", ".join(str(port) for port in watched.unit.ports.values())
             where = f" on port {ports}" if ports else ""
-            self._set(watched, "healthy", say=f"ready{where} after {took:.1f} s")
+            self._started(watched, f"ready{where} after {took:.1f} s")
+
+    def _started(self, watched: _Watched, say: str) -> None:
+        """A unit that may be late can run without being ready."""
+        if watched.unit.healthy():
+            self._set(watched, "healthy", say=say)
+        else:
+            trouble = watched.unit.trouble
+            self._set(watched, "unhealthy", trouble, say=f"runs, and is not ready: {trouble}")
 
     def _watch(self) -> None:
         while True:
@@ -125,9 +133,12 @@ class Supervisor:
             self._ended(watched, f"ended with status {status}: {last_line(watched.unit.log)}")
         elif now >= watched.health_due:
             watched.health_due = now + _CHECK_HEALTH_EVERY_S
-            state = "healthy" if watched.unit.healthy() else "unhealthy"
+            state, detail = ("healthy", "") if watched.unit.healthy() else ("unhealthy", watched.unit.trouble)
             if state != watched.state:
-                self._set(watched, state, say="healthy again" if state == "healthy" else "not healthy")
+                say = "healthy again" if state == "healthy" else f"not healthy: {detail}"
+                self._set(watched, state, detail, say=say)
+            elif detail != watched.detail:
+                self._set(watched, state, detail)
 
     def _ended(self, watched: _Watched, reason: str) -> None:
         now = time.monotonic()
@@ -150,7 +161,7 @@ class Supervisor:
         except TallyError as error:
             self._ended(watched, str(error))
         else:
-            self._set(watched, "healthy", say="restarted")
+            self._started(watched, "restarted")
 
     def _stop_all(self) -> None:
         for watched in reversed(self._watched):

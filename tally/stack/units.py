@@ -52,6 +52,10 @@ class Unit(Protocol):
     def healthy(self) -> bool:
         """True if it does its work now."""
 
+    @property
+    def trouble(self) -> str:
+        """Why it was not healthy when it was last looked at."""
+
     def stop(self) -> None:
         """End it in its own way; does nothing if it does not run."""
 
@@ -61,6 +65,8 @@ class Service:
     """How to run a program of the stack.
 
     ``health_url`` answers 200 once the program works.  ``environment`` is complete: nothing is inherited.
+    ``may_be_late``: a program that runs and is not ready, in time or because of a trouble that it names, is
+    no reason not to start the stack.
     """
 
     name: str
@@ -71,6 +77,7 @@ class Service:
     host: str = "127.0.0.1"
     ready_within_s: float = 30.0
     stop_within_s: float = 20.0
+    may_be_late: bool = False
 
 
 class ServiceUnit:
@@ -113,13 +120,20 @@ class ServiceUnit:
             status = self._process.poll()
             if status is not None:
                 raise ServiceFailed(f"{self.name} ended with status {status}: {last_line(self.log)}")
-            if time.monotonic() > deadline:
+            late = time.monotonic() > deadline
+            if self.service.may_be_late and (late or self._names_a_trouble()):
+                return
+            if late:
                 self.stop()
                 waited = f"{self.service.ready_within_s:g} s"
                 raise ServiceFailed(
                     f"{self.name} is not ready after {waited}: {self._complaint} (log: {self.log})"
                 )
             time.sleep(_POLL_S)
+
+    def _names_a_trouble(self) -> bool:
+        """What ``service.readiness`` answers but at the start."""
+        return self._complaint.startswith("not ready: ") and self._complaint != "not ready: starting"
 
     def exit_status(self) -> int | None:
         """The child's exit status, None while it runs."""
@@ -137,6 +151,11 @@ class ServiceUnit:
         except OSError as error:
             self._complaint = first_line(str(error))
         return False
+
+    @property
+    def trouble(self) -> str:
+        """What it answered when it was last asked, or why it could not be asked."""
+        return self._complaint
 
     def stop(self) -> None:
         """SIGTERM, SIGKILL if that takes too long, then whatever it left in its group."""
@@ -187,6 +206,11 @@ class DatabaseUnit:
     def healthy(self) -> bool:
         """True while its process runs; a start has waited for its first answer."""
         return self._server.running
+
+    @property
+    def trouble(self) -> str:
+        """Nothing is known but that it does not run."""
+        return "it does not run"
 
     def stop(self) -> None:
         """Fast shutdown."""

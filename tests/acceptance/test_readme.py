@@ -36,6 +36,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
         "TALLY_COLLECTOR_GRPC_PORT": str(free_port()),
         "TALLY_COLLECTOR_HTTP_PORT": str(free_port()),
         "TALLY_INFERENCE_PORT": str(free_port()),
+        "TALLY_SEALER_PORT": str(free_port()),
         "PATH": f"{ROOT / '.venv' / 'bin'}:{os.environ['PATH']}",
     }
     yield own
@@ -82,6 +83,7 @@ def test_the_tally_commands_of_the_readme_work_in_their_order(environment: dict[
         *("up", "down", "status", "logs", "migrate", "verify", "bench", "db start", "db url", "db psql"),
         *("train", "models list", "models promote", "models history", "reviews next", "reviews decide"),
         *("reconcile", "report", "explain", "correct", "export", "sample", "sample evaluate"),
+        *("seal", "prove", "prove-consistency"),
     ],
 )
 def test_every_command_has_help_with_an_example_and_json(arguments: str, environment: dict[str, str]) -> None:
@@ -115,6 +117,12 @@ def test_the_demo_tells_its_story_and_leaves_its_figures(environment: dict[str, 
     report = json.loads((Path(environment["TALLY_VAR_DIR"]) / "demo" / "report" / "report.json").read_text())
     assert report["conclusion"]["sentences"] == summary["report"]["conclusion"]["sentences"]
     assert summary["report_from_export"]["files"] == summary["report"]["files"]
+    rewriting, forged = summary["rewriting"], {"stream": "transactions", "chain": attack["machine"]}
+    assert rewriting["reason"] == "contradicted"
+    assert not rewriting["against"]["ok"]
+    assert [head["row"] for head in rewriting["against"]["heads"]] == [forged | {"seq": attack["seq"]}] * 2
+    assert summary["witnessed"]["checked"]["ok"]
+    assert summary["bundle"]["witnessed"]
     if summary["replay"] is not None:
         assert summary["replay"]["in_ledger"] == {
             "rows": 22_695,

@@ -10,6 +10,8 @@ from typing import cast
 import pytest
 from prometheus_client import CollectorRegistry
 
+from audit.sealing.metrics import SealerMetrics
+from audit.sealing.settings import SealerSettings
 from collector.event_mapping import EVENTS
 from collector.metrics import CollectorMetrics
 from collector.settings import CollectorSettings
@@ -111,6 +113,21 @@ def test_every_metric_of_the_inference_service_is_documented(tmp_path: Path) -> 
     documented = cells("docs/operations.md", "| metric of inference | type | what it tells |")
     assert documented == families(metrics.registry)
     spool.close()
+
+
+def test_every_setting_of_the_sealer_is_documented_with_its_default() -> None:
+    expected = []
+    for name, field in SealerSettings.model_fields.items():
+        default = "required" if field.is_required() else str(field.default)
+        expected.append(
+            [f"`TALLY_SEALER_{name.upper()}`", {"None": "none"}.get(default, default), field.description]
+        )
+    assert cells("docs/operations.md", "| variable of the sealer | default | what it is |") == expected
+
+
+def test_every_metric_of_the_sealer_is_documented() -> None:
+    documented = cells("docs/operations.md", "| metric of the sealer | type | what it tells |")
+    assert documented == families(SealerMetrics().registry)
 
 
 def test_every_reason_why_a_photo_is_refused_is_documented() -> None:

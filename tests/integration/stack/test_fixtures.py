@@ -25,9 +25,13 @@ def test_a_test_gets_a_migrated_database_with_a_login_for_each_role(database: Da
         database.audit_url,
         database.grafana_url,
         database.inference_url,
+        database.sealer_url,
     ]
     users = [one(url, "SELECT current_user") for url in logins]
-    assert users == ["tally_owner", "tally_collector", "tally_audit", "tally_grafana", "tally_inference"]
+    assert users == [
+        *("tally_owner", "tally_collector", "tally_audit", "tally_grafana", "tally_inference"),
+        "tally_sealer",
+    ]
     assert one(database.admin_url, "SELECT extname FROM pg_extension WHERE extname = 'timescaledb'")
 
 

@@ -20,9 +20,14 @@ import psutil
 import psycopg
 import pytest
 
+from audit.keys.files import new_signing_key
+from audit.keys.sources import load_signing_key
+from ledger.encoded import base64_of
+from ledger.notes import sign_note
 from store import migrate
 from tally.ports import free_port
 from tally.testing import temporary_directory
+from tests.ledger_writer import LedgerWriter
 
 
 class Tally:
@@ -38,6 +43,8 @@ class Tally:
             "TALLY_COLLECTOR_GRPC_PORT": str(free_port()),
             "TALLY_COLLECTOR_HTTP_PORT": str(free_port()),
             "TALLY_INFERENCE_PORT": str(free_port()),
+            "TALLY_SEALER_PORT": str(free_port()),
+            "TALLY_SEALER_INTERVAL_S": "0.5",
         }
 
     def command(self, *arguments: str) -> list[str]:
@@ -136,6 +143,7 @@ def test_up_brings_a_migrated_database_a_ready_collector_and_a_model_that_answer
         ("database", "healthy"),
         ("collector", "healthy"),
         ("inference", "healthy"),
+        ("sealer", "healthy"),
     ]
     url = running.json("db", "url")["url"]
     assert migrate.current(url) == migrate.head()
@@ -148,7 +156,7 @@ def test_up_brings_a_migrated_database_a_ready_collector_and_a_model_that_answer
 
 
 def test_each_role_has_a_login_of_its_own(running: Tally) -> None:
-    for role in ("collector", "audit", "grafana", "inference"):
+    for role in ("collector", "audit", "grafana", "inference", "sealer"):
         url = running.run("db", "url", "--role", role).strip()
         with psycopg.connect(url) as connection:
             assert connection.execute("SELECT current_user").fetchone() == (f"tally_{role}",)
@@ -195,6 +203,38 @@ def test_verify_finds_an_untouched_ledger_intact_and_a_touched_one_broken(runnin
     assert "no stream" in running.run("verify", "--stream", "weather", status=2).lower()
 
 
+def test_the_sealer_of_the_stack_has_a_key_of_its_own_and_seals_what_comes(running: Tally) -> None:
+    key = running.var / "secrets/log.key"
+    assert key.stat().st_mode & 0o777 == 0o600
+    assert load_signing_key(str(key)).name == "localhost/tally"
+    assert "another sealer" in running.run("seal", status=2)
+    LedgerWriter(running.json("db", "url")["url"]).fill("events", "sealed", 3)
+    prove = running.command("prove", "events", "sealed", "2", "-o", str(running.var / "row.proof"))
+
+    def proven() -> bool:
+        return (
+            subprocess.run(prove, env=running.environment, capture_output=True, check=False).returncode == 0
+        )
+
+    wait_for(proven)
+    policy = running.var / "policy"
+    policy.write_text(f"log {load_signing_key(str(key)).verifier}\nquorum none\n")
+    checked = running.json("prove", "--check", str(running.var / "row.proof"), "--policy", str(policy))
+    assert (checked["ok"], checked["row"]["seq"]) == (True, 2)
+
+
+def test_a_log_that_contradicts_the_database_is_told_and_stops_no_machine(tally: Tally) -> None:
+    """The database was made anew, the published log is an earlier one's."""
+    head = sign_note(f"localhost/tally\n7\n{base64_of(bytes(32))}\n", new_signing_key("localhost/tally", 1))
+    (tally.var / "tlog").mkdir(parents=True)
+    (tally.var / "tlog/checkpoint").write_text(str(head))
+    tally.run("up", "--detach")
+    status = tally.json("status", status=1)["services"]
+    assert [service["state"] for service in status] == ["healthy", "healthy", "healthy", "unhealthy"]
+    assert "tile" in status[3]["detail"]
+    assert tally.answers("TALLY_COLLECTOR_HTTP_PORT", "/readyz")
+
+
 def test_migrating_again_changes_nothing(running: Tally) -> None:
     assert running.json("migrate") == {"before": migrate.head(), "after": migrate.head()}
 
@@ -202,7 +242,9 @@ def test_migrating_again_changes_nothing(running: Tally) -> None:
 def test_logs_show_each_process_and_follow_what_is_added(running: Tally) -> None:
     assert "ready on port" in running.run("logs", "supervisor")
     lines = [json.loads(line) for line in running.run("logs", "-n", "5", "--json").splitlines()]
-    assert {line["service"] for line in lines} == {"database", "collector", "inference", "supervisor"}
+    assert {line["service"] for line in lines} == {
+        *("database", "collector", "inference", "sealer", "supervisor")
+    }
     (running.var / "log/extra.log").write_text("one\ntwo\n")
     follow = running.command("logs", "extra", "-f", "-n", "1")
     with subprocess.Popen(follow, env=running.environment, stdout=subprocess.PIPE, text=True) as follower:
@@ -248,13 +290,16 @@ def test_in_the_foreground_a_signal_stops_everything_in_order(how: signal.Signal
         tally.command("up", "--json"), env=tally.environment, stdout=subprocess.PIPE, text=True
     ) as up:
         assert up.stdout is not None
-        events = [json.loads(up.stdout.readline()) for _ in range(4)]
-        assert [event.get("service") for event in events[:3]] == ["database", "collector", "inference"]
-        assert events[3]["ready"] is True
+        events = [json.loads(up.stdout.readline()) for _ in range(5)]
+        assert [event.get("service") for event in events[:4]] == [
+            *("database", "collector", "inference", "sealer")
+        ]
+        assert events[4]["ready"] is True
         up.send_signal(how)
         rest = [json.loads(line) for line in up.stdout]
     assert up.returncode == 0
     assert [(event["service"], event["what"]) for event in rest] == [
+        ("sealer", "stopped"),
         ("inference", "stopped"),
         ("collector", "stopped"),
         ("database", "stopped"),
@@ -268,6 +313,7 @@ def test_a_taken_port_is_named_and_nothing_stays_up(tally: Tally) -> None:
         "TALLY_COLLECTOR_GRPC_PORT",
         "TALLY_COLLECTOR_HTTP_PORT",
         "TALLY_INFERENCE_PORT",
+        "TALLY_SEALER_PORT",
     ):
         port = int(tally.environment[variable])
         with socket.create_server(("127.0.0.1", port)):
@@ -283,7 +329,7 @@ def test_the_database_alone_can_be_started_migrated_and_then_taken_over_by_up(ta
     assert tally.json("migrate") == {"before": None, "after": migrate.head()}
     tally.run("db", "start")
     tally.run("up", "--detach")
-    assert [service["state"] for service in tally.json("status")["services"]] == ["healthy"] * 3
-    assert tally.json("down") == {"stopped": ["database", "collector", "inference"]}
+    assert [service["state"] for service in tally.json("status")["services"]] == ["healthy"] * 4
+    assert tally.json("down") == {"stopped": ["database", "collector", "inference", "sealer"]}
     tally.json("db", "start")
     assert tally.json("db", "stop") == {"stopped": True}
