@@ -17,6 +17,7 @@ import typer
 from rich.console import Console
 
 from tally.bench.bench_stack import LARGE_CACHE, BenchStack, bench_stack
+from tally.bench.bundling import bundling
 from tally.bench.figures import Figure, table
 from tally.bench.inference import serving
 from tally.bench.ingest import against_raw_copy, small_requests
@@ -36,6 +37,7 @@ FULL: Final[dict[str, Measure]] = {
     "ingest": lambda stack: against_raw_copy(stack, rounds=5, requests=1_000),
     "small": lambda stack: small_requests(stack, rounds=3, seconds=8),
     "sealing": lambda stack: sealing(stack, requests=10_000, rounds=3, load_requests=6_000),
+    "bundle": lambda stack: bundling(stack, requests=1_000, rounds=5),
     "inference": lambda stack: serving(stack, rounds=5, seconds=15),
     "faults": lambda stack: faults(stack, seeds=30, per_day=2_500),
     "reconciliation": lambda stack: ten_million_deposits(stack) + report(stack, per_day=2_500),
@@ -45,6 +47,7 @@ QUICK: Final[dict[str, Measure]] = {
     "ingest": lambda stack: against_raw_copy(stack, rounds=1, requests=100),
     "small": lambda stack: small_requests(stack, rounds=1, seconds=2),
     "sealing": lambda stack: sealing(stack, requests=300, rounds=1, load_requests=300),
+    "bundle": lambda stack: bundling(stack, requests=20, rounds=1),
     "inference": lambda stack: serving(stack, rounds=1, seconds=3),
     "faults": lambda stack: faults(stack, seeds=2, per_day=250),
     "reconciliation": lambda stack: (
@@ -69,7 +72,7 @@ def bench(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
-    """Measure this machine: ingest, volume, verification, sealing, inference, reconciliation.
+    """Measure this machine: ingest, volume, verification, sealing, bundles, inference, reconciliation.
 
     Example: tally bench --only small
     """

@@ -19,7 +19,7 @@ from tally.bench.figures import Figure
 from tally.errors import ServiceFailed
 from tally.testing import Database, SealerProcess
 
-_KEY: Final = SigningKey("localhost/bench", ED25519, bytes(range(32)))
+KEY: Final = SigningKey("localhost/bench", ED25519, bytes(range(32)))
 _MACHINES: Final = 10
 _ROWS_A_REQUEST: Final = 1_000
 _PROOFS: Final = 500
@@ -28,12 +28,13 @@ _PROOFS: Final = 500
 def sealing(stack: BenchStack, *, requests: int, rounds: int, load_requests: int) -> list[Figure]:
     """Seal ``requests`` thousand rows at once and prove some; then ingest with a sealer beside it, or not."""
     with stack.database() as database:
-        _load(stack, database, requests)
+        load(stack, database, requests)
         figures = _sealed(database, stack.directory / "log")
     return figures + _beside(stack, rounds, load_requests)
 
 
-def _load(stack: BenchStack, database: Database, requests: int) -> float:
+def load(stack: BenchStack, database: Database, requests: int) -> float:
+    """Load ``requests`` thousand points of telemetry through a collector; points a second."""
     with stack.collector(database) as collector:
         shape = ("--machines", str(_MACHINES), "--points", "100", "--in-flight", "48")
         summary = generate(collector, "load", *shape, "--requests", str(requests), "--duration", "600s")
@@ -42,7 +43,7 @@ def _load(stack: BenchStack, database: Database, requests: int) -> float:
 
 def _sealed(database: Database, folder: Path) -> list[Figure]:
     with SealStore(database.sealer_url) as store:
-        sealer = Sealer(store, LogFiles(folder), _KEY)
+        sealer = Sealer(store, LogFiles(folder), KEY)
         sealer.recover()
         rows = 0
         started = time.perf_counter()
@@ -51,7 +52,7 @@ def _sealed(database: Database, folder: Path) -> list[Figure]:
         elapsed_s = time.perf_counter() - started
         size = 0 if done.head is None else done.head.batch.size
         started = time.perf_counter()
-        Sealer(store, LogFiles(folder), _KEY).recover()
+        Sealer(store, LogFiles(folder), KEY).recover()
         restart_ms = (time.perf_counter() - started) * 1_000
     proofs_ms, hashes = _proofs(database, folder)
     return [
@@ -69,8 +70,8 @@ def _sealed(database: Database, folder: Path) -> list[Figure]:
             "ms",
             50,
             "at most",
-            f"slowest of {len(proofs_ms)} random rows of {size:,} leaves, the row's hash read from the database and "
-            f"the proof checked; median {statistics.median(proofs_ms):.1f} ms",
+            f"slowest of {len(proofs_ms)} random rows of {size:,} leaves, the row's hash read from the database "
+            f"and the proof checked; median {statistics.median(proofs_ms):.1f} ms",
         ),
         Figure("hashes of a proof", hashes, "", 24, "at most", "the longest of them"),
     ]
@@ -103,21 +104,21 @@ def _beside(stack: BenchStack, rounds: int, requests: int) -> list[Figure]:
     """Each round measures both; what the sealer had not done by then, it does afterwards."""
     ratios, behind_s = [], []
     with stack.database() as database:
-        _load(stack, database, requests // 4)  # whoever is first pays for memory that was never touched
+        load(stack, database, requests // 4)  # whoever is first pays for memory that was never touched
     for number in range(rounds):
         with stack.database() as database:
-            alone = _load(stack, database, requests)
+            alone = load(stack, database, requests)
         folder = stack.directory / f"beside-{number}"
-        with stack.database() as database, SealerProcess(database, folder, _KEY) as sealer:
-            together = _load(stack, database, requests)
+        with stack.database() as database, SealerProcess(database, folder, KEY) as sealer:
+            together = load(stack, database, requests)
             started = time.perf_counter()
             _wait_sealed(database, sealer)
             behind_s.append(time.perf_counter() - started)
         ratios.append(together / alone)
     cost = 100 * (1 - statistics.median(ratios))
     detail = (
-        f"median of {rounds} rounds of {requests * _ROWS_A_REQUEST:,} rows, a checkpoint every 10 s; all sealed "
-        f"{statistics.median(behind_s):.0f} s after the last row"
+        f"median of {rounds} rounds of {requests * _ROWS_A_REQUEST:,} rows, a checkpoint every 10 s; all "
+        f"sealed {statistics.median(behind_s):.0f} s after the last row"
     )
     return [Figure("what sealing costs ingest", cost, "%", 10, "at most", detail)]
 
