@@ -70,8 +70,8 @@ def _sealed(database: Database, folder: Path) -> list[Figure]:
             "ms",
             50,
             "at most",
-            f"slowest of {len(proofs_ms)} random rows of {size:,} leaves, the row's hash read from the database "
-            f"and the proof checked; median {statistics.median(proofs_ms):.1f} ms",
+            f"slowest of {len(proofs_ms)} random rows of {size:,} leaves, the row's hash read from the "
+            f"database and the proof checked; median {statistics.median(proofs_ms):.1f} ms",
         ),
         Figure("hashes of a proof", hashes, "", 24, "at most", "the longest of them"),
     ]

@@ -19,7 +19,8 @@ from ledger.checkpoints import Checkpoint
 from ledger.growth import Edge
 from ledger.heads import Statement, statement_text
 from ledger.merkle import check_consistency, consistency_proof, leaf_hash, root_hash
-from ledger.notes import verified
+from ledger.notes import SigningKey, verified
+from ledger.policies import Policy, check_note
 from ledger.tiles import decode_entries, entries_path, subtrees_in_tiles, tile_width
 from store.errors import StoreError
 from store.seals import NotNext, SealStore
@@ -317,6 +318,24 @@ def test_a_clock_that_goes_back_does_not_go_back_in_the_log(database: Database, 
             done = sealer.seal()
             assert done.head is not None
             assert done.head.batch.sealed_at == datetime(2026, 5, 1, tzinfo=UTC)
+
+
+def test_a_new_key_of_the_same_name_goes_on_with_the_log_and_another_name_does_not(
+    database: Database, log: Path
+) -> None:
+    writer = LedgerWriter(database.admin_url)
+    writer.fill("telemetry", "m", 10)
+    first = seal_now(database, log)
+    rotated = SigningKey(KEY.name, KEY.kind, bytes(32))
+    writer.fill("telemetry", "m", 10, 11)
+    second = seal_now(database, log, rotated)
+    assert first.note is not None
+    assert second.note is not None
+    policy = Policy.parse(f"log {KEY.verifier}\nlog {rotated.verifier}\nquorum none\n".encode())
+    assert check_note(first.note, policy).log == KEY.verifier
+    assert check_note(second.note, policy).log == rotated.verifier
+    with pytest.raises(ForkRefused, match="keeps its name"):
+        seal_now(database, log, SigningKey("other.example/log", KEY.kind, bytes(32)))
 
 
 def test_a_sealer_without_the_right_to_seal_says_so(database: Database, log: Path) -> None:
