@@ -23,13 +23,6 @@ class WorkerLost(AuditError):
     """A process of the audit ended before its work was done; the message says how."""
 
 
-class KeyUnusable(AuditError):
-    """A signing key is not where it should be, is none, is open to others, or can't be stored.
-
-    The message never has any of the key.
-    """
-
-
 class TimestampError(AuditError):
     """A timestamp token does not prove that the note existed then, or is none; the message says why."""
 

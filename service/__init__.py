@@ -1,1 +1,1 @@
-"""What every long-running program here shares: logs, an HTTP server, readiness; it knows none of them."""
+"""What programs here share: logs, an HTTP server, readiness, signing keys; it knows none of them."""

@@ -115,6 +115,7 @@ def _in_words(error: Exception) -> str:
         "collector",
         "inference",
         "outbox",
+        "service",
         "witness",
     }
     text = str(error).strip()

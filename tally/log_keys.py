@@ -5,9 +5,9 @@ from __future__ import annotations
 import secrets
 from pathlib import Path
 
-from audit.keys.files import new_signing_key, store_signing_key
-from audit.keys.sources import load_signing_key
 from ledger.notes import ED25519
+from service.keys.files import new_signing_key, store_signing_key
+from service.keys.sources import load_signing_key
 from tally.errors import TallyError
 from tally.settings import Settings
 
@@ -17,7 +17,7 @@ def log_key_source(settings: Settings) -> str:
 
     Raises:
         TallyError: the file's key is of another log than TALLY_LOG_NAME says.
-        audit.errors.KeyUnusable: the file is no key, or is open to others.
+        service.errors.KeyUnusable: the file is no key, or is open to others.
         ledger.errors.BadNote: TALLY_LOG_NAME can't be a log's name.
     """
     return settings.sealer_key or str(ensure_log_key(settings))

@@ -16,6 +16,7 @@ import uvloop
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
+from service.errors import ServiceError
 from service.structured_logs import configure_logging
 from witness.errors import WitnessError
 from witness.server import serve
@@ -39,7 +40,7 @@ def main() -> int:
     configure_logging(os.environ.get("TALLY_LOG_LEVEL", "INFO"))
     try:
         return uvloop.run(serve(settings))
-    except (OSError, WitnessError) as error:
+    except (OSError, ServiceError, WitnessError) as error:
         print(f"witness: could not start: {error}", file=sys.stderr)  # noqa: T201
         return 2
 

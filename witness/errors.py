@@ -10,7 +10,7 @@ class WitnessError(Exception):
 
 
 class BadConfiguration(WitnessError):
-    """A key, a policy or a setting is unusable: stop; the message says which, and never has any of a key."""
+    """A key of the wrong kind, a policy or a setting is unusable: stop; the message says which."""
 
 
 class StateUnavailable(WitnessError):

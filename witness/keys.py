@@ -2,46 +2,30 @@
 
 from __future__ import annotations
 
-import stat
 from pathlib import Path
 
 from ledger.errors import BadNote
 from ledger.notes import COSIGNATURE, ED25519, SigningKey, VerifierKey
 from ledger.policies import MOST_BYTES, Policy
+from service.keys.sources import load_signing_key
 from witness.errors import BadConfiguration
 from witness.settings import WitnessSettings
 
 
-def signing_key(settings: WitnessSettings) -> SigningKey:
+def signing_key(source: str) -> SigningKey:
     """The witness's own key.
 
     Raises:
-        BadConfiguration: there is none, or more than one, or it is unusable.
+        service.errors.KeyUnusable: there is none at that source.
+        BadConfiguration: it is a log's key.
     """
-    if settings.key is not None and settings.key_file is None:
-        return _parsed(settings.key.get_secret_value(), "TALLY_WITNESS_KEY")
-    if settings.key_file is not None and settings.key is None:
-        return key_in_file(settings.key_file)
-    raise BadConfiguration("expected a key: either TALLY_WITNESS_KEY_FILE or TALLY_WITNESS_KEY")
-
-
-def key_in_file(path: Path) -> SigningKey:
-    """The witness's key in a file that is its owner's alone.
-
-    Raises:
-        BadConfiguration: it can't be read, others may read it, or it has no such key.
-    """
-    try:
-        mode = path.stat().st_mode
-        if not stat.S_ISREG(mode):
-            raise BadConfiguration(f"the key file {path} is no regular file")
-        if mode & 0o077:
-            raise BadConfiguration(f"others may read the key file {path}: run chmod 600 {path}")
-        text = path.read_text(encoding="ascii")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = (error.strerror or "no file") if isinstance(error, OSError) else "no text"
-        raise BadConfiguration(f"the key file {path} can't be read: {reason}") from None
-    return _parsed(text, f"the key file {path}")
+    key = load_signing_key(source)
+    if key.kind != COSIGNATURE:
+        raise BadConfiguration(
+            f"{key.name}'s key is a log's (type {key.kind}): a witness cosigns with type {COSIGNATURE}; "
+            "`tally keys generate --witness` makes one"
+        )
+    return key
 
 
 def trusted_logs(settings: WitnessSettings) -> tuple[VerifierKey, ...]:
@@ -62,18 +46,6 @@ def trusted_logs(settings: WitnessSettings) -> tuple[VerifierKey, ...]:
     if not keys:
         raise BadConfiguration("expected a log: name its verifier key, or a policy file that has one")
     return tuple(dict.fromkeys(keys))
-
-
-def _parsed(text: str, what: str) -> SigningKey:
-    try:
-        key = SigningKey.parse(text.strip())
-    except BadNote as error:
-        raise BadConfiguration(f"{what}: {error}") from None
-    if key.kind != COSIGNATURE:
-        raise BadConfiguration(
-            f"{what}: key {key.name} is of type {key.kind}; a witness needs one of type {COSIGNATURE}"
-        )
-    return key
 
 
 def _content(path: Path) -> bytes:

@@ -25,9 +25,9 @@ async def serve(settings: WitnessSettings, clock: Callable[[], float] = time.tim
 
     Raises:
         OSError: it can't listen.
-        WitnessError: a key, a policy or the state is unusable.
+        WitnessError, service.errors.KeyUnusable: a key, a policy or the state is unusable.
     """
-    key, logs = signing_key(settings), trusted_logs(settings)
+    key, logs = signing_key(settings.key.get_secret_value()), trusted_logs(settings)
     state = State(settings.state_dir)
     try:
         with told_to_stop() as stop:

@@ -9,12 +9,13 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class WitnessSettings(BaseSettings):
-    """Everything that an operator can set; the key has no default, and no log is trusted unless named."""
+    """Everything that an operator can set; a missing key stops the start, and only named logs are trusted."""
 
     model_config = SettingsConfigDict(env_prefix="TALLY_WITNESS_", frozen=True, extra="ignore")
 
-    key: SecretStr | None = Field(None, description="the signing key's text, or else:")
-    key_file: Path | None = Field(None, description="a file with it, which nobody else may read (mode 0600)")
+    key: SecretStr = Field(
+        description="source of the witness's signing key: a file, env:NAME or command:PROGRAM ARGUMENTS"
+    )
     logs: tuple[str, ...] = Field((), description="JSON list: verifier keys of the logs that are cosigned")
     policy: Path | None = Field(None, description="a policy file whose logs are cosigned too")
     host: str = Field("127.0.0.1", description="address that the service listens on")

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from audit.errors import AuditError
 from audit.sealing.service import serve
 from audit.sealing.settings import SealerSettings
+from service.errors import ServiceError
 from service.structured_logs import configure_logging
 
 
@@ -32,7 +33,7 @@ def main() -> int:
     configure_logging(os.environ.get("TALLY_LOG_LEVEL", "INFO"))
     try:
         return asyncio.run(serve(settings))
-    except (AuditError, OSError) as error:
+    except (AuditError, OSError, ServiceError) as error:
         print(f"sealer: could not start: {error}", file=sys.stderr)  # noqa: T201
         return 2
 

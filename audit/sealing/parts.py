@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from audit.errors import AuditError
-from audit.keys.sources import load_signing_key
 from audit.sealing.log_files import LogFiles
 from audit.sealing.metrics import SealerMetrics
 from audit.sealing.rounds import Rounds
@@ -15,13 +14,14 @@ from audit.sealing.witnesses import Witnesses
 from ledger.errors import BadNote
 from ledger.notes import ED25519, SigningKey
 from ledger.policies import Policy
+from service.keys.sources import load_signing_key
 
 
 def log_key(source: str) -> SigningKey:
     """The log's signing key.
 
     Raises:
-        audit.errors.KeyUnusable: there is none at that source.
+        service.errors.KeyUnusable: there is none at that source.
         AuditError: it is a witness's key.
     """
     key = load_signing_key(source)
@@ -59,7 +59,8 @@ def sealing(
     """Rounds of a sealer, all of it closed in the end.
 
     Raises:
-        AuditError: the key or the policy is not usable, or the policy does not name this log.
+        service.errors.KeyUnusable: there is no key at its source.
+        AuditError: the key is a witness's, or the policy is not usable or does not name this log.
     """
     key = log_key(key_source)
     files = LogFiles(log_dir)

@@ -29,7 +29,7 @@ async def serve(settings: SealerSettings) -> int:
     """Run until SIGTERM or SIGINT; returns the exit code.
 
     Raises:
-        AuditError: key or policy are not usable.
+        AuditError, service.errors.KeyUnusable: key or policy are not usable.
         OSError: the port is taken.
     """
     metrics = SealerMetrics()

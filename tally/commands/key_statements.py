@@ -51,9 +51,9 @@ def rotate(
 
     Example: tally keys rotate log.key -o log-2.key --reason "yearly"
     """
-    from audit.keys.files import new_signing_key, store_signing_key, write_new
-    from audit.keys.sources import load_signing_key
     from ledger.keys import check_rotation, sign_rotation
+    from service.keys.files import new_signing_key, store_signing_key, write_new
+    from service.keys.sources import load_signing_key
 
     key = load_signing_key(old)
     now = _now()
@@ -100,8 +100,8 @@ def revoke(
 
     Example: tally keys revoke log.key --reason "copied by a former colleague" --since 2026-11-20T00:00:00Z
     """
-    from audit.keys.sources import load_signing_key
     from ledger.keys import KeyRevocation, sign_revocation
+    from service.keys.sources import load_signing_key
 
     time = _moment(since, _now())
     if _VERIFIER.fullmatch(key) is not None and "PRIVATE+KEY" not in key:

@@ -36,7 +36,7 @@ def generate(
 
     Example: tally keys generate --name plant.example/tally -o log.key
     """
-    from audit.keys.files import new_signing_key, store_signing_key
+    from service.keys.files import new_signing_key, store_signing_key
 
     key = new_signing_key(name, COSIGNATURE if witness else ED25519)
     store_signing_key(path, key)
@@ -52,7 +52,7 @@ def show(spec: Source, *, json: Json = False) -> None:
 
     Example: tally keys show log.key
     """
-    from audit.keys.sources import load_signing_key
+    from service.keys.sources import load_signing_key
 
     found = _shown(load_signing_key(spec).verifier)
     if json:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from tally.commands.key_statements import Source
 from tally.console import Json, output, print_json
 from tally.errors import TallyError
 
@@ -17,8 +18,9 @@ app = typer.Typer(help="A witness: cosigns a log's checkpoints.", no_args_is_hel
 @app.command()
 def serve(
     *,
-    key_file: Annotated[
-        Path | None, typer.Option(help="File with the witness's key; else TALLY_WITNESS_KEY or _KEY_FILE.")
+    key: Annotated[
+        str | None,
+        typer.Option(metavar="SOURCE", help="The witness's key: a file, env:NAME or command:..."),
     ] = None,
     state: Annotated[
         Path | None, typer.Option(help="Folder of what was cosigned; else var/witness. Never lose it.")
@@ -37,7 +39,7 @@ def serve(
     What is not given as an option is read from TALLY_WITNESS_ variables. It prints a log, of JSON lines, on
     standard error alone; so there is no --json.
 
-    Example: tally witness serve --key-file witness.key --log "$LOG_KEY"
+    Example: tally witness serve --key witness.key --log "$LOG_KEY"
     """
     import uvloop
     from pydantic import ValidationError
@@ -48,7 +50,7 @@ def serve(
     from witness.settings import WitnessSettings
 
     options: dict[str, Any] = {
-        "key_file": key_file,
+        "key": key,
         "state_dir": state,
         "logs": tuple(log) if log else None,
         "policy": policy,
@@ -56,8 +58,6 @@ def serve(
         "port": port,
     }
     given = {name: value for name, value in options.items() if value is not None}
-    if key_file is not None:
-        given["key"] = None  # the option counts, whatever the environment has
     try:
         settings = WitnessSettings(**given)
     except ValidationError as error:
@@ -71,16 +71,14 @@ def serve(
 
 
 @app.command()
-def key(
-    file: Annotated[Path, typer.Argument(help="File with the witness's signing key.")], *, json: Json = False
-) -> None:
-    """Print the verifier key of a witness's key file: what a policy names, and logs are given.
+def key(spec: Source, *, json: Json = False) -> None:
+    """Print the verifier key of a witness's key: what a policy names, and logs are given.
 
     Example: tally witness key witness.key
     """
-    from witness.keys import key_in_file
+    from witness.keys import signing_key
 
-    verifier = key_in_file(file).verifier
+    verifier = signing_key(spec).verifier
     if json:
         print_json({"key": str(verifier)})
     else:

@@ -13,8 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, Self
 
-from audit.keys.files import new_signing_key, store_signing_key
 from ledger.notes import COSIGNATURE, VerifierKey
+from service.keys.files import new_signing_key, store_signing_key
 from tally.errors import TallyError
 from tally.ports import free_port
 from tally.processes import end, spawn
@@ -62,7 +62,7 @@ class Auditor:
             TallyError: it does not answer in time.
         """
         options = {
-            "--key-file": self._key_file,
+            "--key": self._key_file,
             "--state": self.folder / "state",
             "--policy": self.policy,
             "--port": self._port,

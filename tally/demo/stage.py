@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from audit.keys.sources import load_signing_key
 from ledger.notes import VerifierKey
+from service.keys.sources import load_signing_key
 from tally.embedded.databases import create_database, drop_database, with_database
 from tally.errors import TallyError
 from tally.log_keys import ensure_log_key

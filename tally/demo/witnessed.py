@@ -10,11 +10,11 @@ from typing import Any, Final
 
 from rich.markup import escape
 
-from audit.keys.sources import load_signing_key
 from audit.sealing.log_files import CHECKPOINT, WITNESSED, LogFiles
 from audit.sealing.parts import read_policy
 from audit.sealing.witnesses import Witnesses
 from ledger.checkpoints import Checkpoint
+from service.keys.sources import load_signing_key
 from store.seals import SealStore
 from tally.demo import attack
 from tally.demo.auditor import Auditor
@@ -34,7 +34,7 @@ def witness(story: Story, on: Stage, auditor: Auditor) -> None:
         "the sealer has signed and published the log since the start, as not yet witnessed",
     )
     auditor.start_witness()
-    story.say("$ tally witness serve --key-file witness.key --policy policy    elsewhere, with its own state")
+    story.say("$ tally witness serve --key witness.key --policy policy    elsewhere, with its own state")
     head = _cosigned(on)
     auditor.copy_log(on.log_dir)
     story.say(

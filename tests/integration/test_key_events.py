@@ -7,8 +7,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from audit.keys.sources import load_signing_key
 from ledger.keys import check_revocation, check_rotation
+from service.keys.sources import load_signing_key
 from tally.cli import main
 from tally.testing import Database
 from tests.conftest import StartCollector

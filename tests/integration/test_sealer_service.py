@@ -62,7 +62,7 @@ class Witness(ServiceProcess):
         key.write_text(WITNESSES[number].to_text())
         key.chmod(0o600)
         settings = {
-            "KEY_FILE": str(key),
+            "KEY": str(key),
             "POLICY": str(policy),
             "STATE_DIR": str(folder / f"state-{number}"),
             "PORT": str(port),
@@ -190,14 +190,15 @@ def test_witnesses_cosign_when_they_are_there_and_hold_up_nothing_when_they_are_
 
 
 @pytest.mark.parametrize(
-    ("left_out", "complaint"), [("KEY", "TALLY_SEALER_KEY"), ("LOG_DIR", "log_dir"), ("policy", "log")]
+    ("left_out", "complaint"),
+    [("KEY", "TALLY_SEALER_KEY"), ("LOG_DIR", "log_dir"), ("policy", "log"), ("closed key", "chmod 600")],
 )
 def test_what_it_cannot_start_without_is_named_with_exit_code_2(
     left_out: str, complaint: str, tmp_path: Path
 ) -> None:
     key = tmp_path / "log.key"
     key.write_text(KEY.to_text())
-    key.chmod(0o600)
+    key.chmod(0o644 if left_out == "closed key" else 0o600)
     policy = tmp_path / "policy"
     policy.write_text(policy_text(key=WITNESSES[0]).replace("log ", "# log "))
     settings = {
@@ -219,4 +220,4 @@ def test_what_it_cannot_start_without_is_named_with_exit_code_2(
     )
     assert done.returncode == 2
     assert complaint.lower().removeprefix("tally_sealer_") in done.stderr
-    assert "Traceback" not in done.stderr
+    assert len(done.stderr.splitlines()) == 1

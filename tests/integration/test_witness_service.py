@@ -48,7 +48,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
     def start_one(**environment: str) -> WitnessProcess:
         port = free_port()
         settings = {
-            "KEY_FILE": str(key_file),
+            "KEY": str(key_file),
             "POLICY": str(policy),
             "STATE_DIR": str(tmp_path / "state"),
             "PORT": str(port),
@@ -170,7 +170,9 @@ def test_two_witnesses_on_one_state_never_cosign_two_histories(start: Start) -> 
 @pytest.mark.parametrize(
     ("environment", "message"),
     [
-        ({"KEY": WITNESS.to_text()}, "either TALLY_WITNESS_KEY_FILE or TALLY_WITNESS_KEY"),
+        ({"KEY": WITNESS.to_text()}, "a key itself was given as its source"),
+        ({"KEY": "/nowhere/witness.key"}, "can't be read"),
+        ({"KEY": ""}, "TALLY_WITNESS_KEY: "),
         ({"LOGS": str(LOG.verifier)}, "TALLY_WITNESS_LOGS: must be a JSON list"),
         ({"HOST": "192.0.2.1"}, "can't listen on"),
     ],

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from audit.keys.sources import load_signing_key
 from ledger.keys import check_revocation, check_rotation
 from ledger.notes import COSIGNATURE, ED25519, SigningKey, VerifierKey
 from ledger.policies import Policy
+from service.keys.sources import load_signing_key
 from tally import audit_events
 from tally.cli import main
 from tally.errors import TallyError

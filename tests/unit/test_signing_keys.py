@@ -13,10 +13,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audit.errors import KeyUnusable
-from audit.keys import sources
-from audit.keys.files import new_signing_key, store_signing_key
-from audit.keys.sources import load_signing_key
 from ledger.checkpoints import Checkpoint
 from ledger.errors import BadNote, BadSignature
 from ledger.keys import (
@@ -28,6 +24,10 @@ from ledger.keys import (
     sign_rotation,
 )
 from ledger.notes import COSIGNATURE, ED25519, Note, SigningKey, sign_note
+from service.errors import KeyUnusable
+from service.keys import sources
+from service.keys.files import new_signing_key, store_signing_key
+from service.keys.sources import load_signing_key
 
 KEY = SigningKey("plant.example/tally", ED25519, bytes(range(32)))
 NEXT = SigningKey("plant.example/tally", ED25519, bytes(range(1, 33)))

@@ -20,10 +20,10 @@ import psutil
 import psycopg
 import pytest
 
-from audit.keys.files import new_signing_key
-from audit.keys.sources import load_signing_key
 from ledger.encoded import base64_of
 from ledger.notes import sign_note
+from service.keys.files import new_signing_key
+from service.keys.sources import load_signing_key
 from store import migrate
 from tally.ports import free_port
 from tally.testing import temporary_directory

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from audit.errors import KeyUnusable
-from audit.keys.sources import load_signing_key
 from ledger.errors import BadNote
 from ledger.notes import ED25519
+from service.errors import KeyUnusable
+from service.keys.sources import load_signing_key
 from tally.errors import TallyError
 from tally.log_keys import ensure_log_key, log_key_source
 from tally.settings import Settings

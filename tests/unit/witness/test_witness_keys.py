@@ -5,15 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from pydantic import SecretStr
+from pydantic import ValidationError
 
 from ledger.notes import ED25519, SigningKey
+from service.errors import KeyUnusable
+from tally.cli import main
 from tally.commands.witness import app
 from tally.errors import TallyError
 from tests.logs import LOG, WITNESSES, policy_text
 from tests.witnesses import WITNESS
 from witness.errors import BadConfiguration
-from witness.keys import key_in_file, signing_key, trusted_logs
+from witness.keys import signing_key, trusted_logs
 from witness.settings import WitnessSettings
 
 SECRET = WITNESS.to_text()
@@ -28,53 +30,31 @@ def key_file(tmp_path: Path) -> Path:
 
 
 def settings(**given: object) -> WitnessSettings:
-    return WitnessSettings(**given)  # type: ignore[arg-type]
+    return WitnessSettings(**{"key": "witness.key", **given})  # type: ignore[arg-type]
 
 
-def test_a_key_comes_from_a_file_or_from_a_setting(key_file: Path) -> None:
-    assert signing_key(settings(key_file=key_file)) == WITNESS
-    given = settings(key=SecretStr(SECRET))
-    assert signing_key(given) == WITNESS
-    assert SECRET not in repr(given)
-    for wrong in (settings(), settings(key=SecretStr(SECRET), key_file=key_file)):
-        with pytest.raises(BadConfiguration, match="either TALLY_WITNESS_KEY_FILE or TALLY_WITNESS_KEY"):
-            signing_key(wrong)
-
-
-def test_a_key_that_others_may_read_is_refused(key_file: Path) -> None:
-    for mode in (0o640, 0o604):
-        key_file.chmod(mode)
-        with pytest.raises(BadConfiguration, match="chmod 600"):
-            key_in_file(key_file)
-    key_file.chmod(0o400)
-    assert key_in_file(key_file) == WITNESS
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b"", "starts with"),
-        (b"\xff", "no text"),
-        (SECRET[:-4].encode(), "33 bytes|base64"),
-        (SECRET.replace("+", "++").encode(), "starts with"),
-        (SigningKey("log.example", ED25519, WITNESS.seed).to_text().encode(), "of type 1; a witness needs"),
-    ],
-)
-def test_a_file_without_a_witness_s_key_is_refused_and_never_shown(
-    key_file: Path, content: bytes, message: str
+def test_a_witness_s_key_comes_from_its_source_and_a_log_s_is_refused(
+    key_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    key_file.write_bytes(content)
-    with pytest.raises(BadConfiguration, match=message) as refused:
-        key_in_file(key_file)
+    monkeypatch.setenv("KEPT_ELSEWHERE", SECRET)
+    for source in (str(key_file), "env:KEPT_ELSEWHERE", f"command:cat '{key_file}'"):
+        assert signing_key(source) == WITNESS
+    key_file.write_text(LOG.to_text())
+    with pytest.raises(BadConfiguration, match=r"type 1\): a witness cosigns with type 4"):
+        signing_key(str(key_file))
+
+
+def test_a_setting_without_a_source_or_with_the_key_itself_is_refused_and_never_shown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("TALLY_WITNESS_KEY", raising=False)
+    with pytest.raises(ValidationError, match="key\n"):
+        WitnessSettings()  # type: ignore[call-arg]
+    given = settings(key=SECRET)
+    assert SECRET not in repr(given)
+    with pytest.raises(KeyUnusable, match="a key itself was given as its source") as refused:
+        signing_key(given.key.get_secret_value())
     assert SECRET[-30:-5] not in str(refused.value)
-    assert refused.value.__cause__ is None
-
-
-def test_a_key_file_that_is_none_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadConfiguration, match="No such file"):
-        key_in_file(tmp_path / "missing")
-    with pytest.raises(BadConfiguration, match="no regular file"):
-        key_in_file(tmp_path)
 
 
 def test_logs_come_from_settings_and_from_a_policy(tmp_path: Path) -> None:
@@ -103,6 +83,19 @@ def test_the_command_prints_the_verifier_key_and_nothing_else(
     assert capsys.readouterr().out == f"{WITNESS.verifier}\n"
 
 
+def test_the_command_refuses_a_key_that_others_may_read_in_one_line(
+    key_file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.structured_logs.configure_logging", lambda _level: None)
+    key_file.chmod(0o640)
+    for command in (["key", str(key_file)], ["serve", "--key", str(key_file), "--log", str(LOG.verifier)]):
+        assert main(["witness", *command]) == 2
+        printed = capsys.readouterr()
+        assert printed.out == ""
+        assert f"chmod 600 {key_file}" in printed.err
+        assert "KeyUnusable" not in printed.err
+
+
 def test_the_command_serves_with_its_options_over_the_environment(
     key_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -114,12 +107,12 @@ def test_the_command_serves_with_its_options_over_the_environment(
 
     monkeypatch.setattr("witness.server.serve", serve)
     monkeypatch.setattr("service.structured_logs.configure_logging", lambda _level: None)
-    monkeypatch.setenv("TALLY_WITNESS_KEY", SECRET)
+    monkeypatch.setenv("TALLY_WITNESS_KEY", "env:NOT_SET")
     monkeypatch.setenv("TALLY_WITNESS_PORT", "1234")
-    options = ["--key-file", str(key_file), "--state", str(tmp_path), "--log", str(LOG.verifier)]
+    options = ["--key", str(key_file), "--state", str(tmp_path), "--log", str(LOG.verifier)]
     assert app(["serve", *options], standalone_mode=False) == 0
     (settings,) = given
-    assert signing_key(settings) == WITNESS
+    assert signing_key(settings.key.get_secret_value()) == WITNESS
     assert trusted_logs(settings) == (LOG.verifier,)
     assert (settings.state_dir, settings.host, settings.port) == (tmp_path, "127.0.0.1", 1234)
     monkeypatch.setenv("TALLY_WITNESS_PORT", "none")
@@ -127,4 +120,4 @@ def test_the_command_serves_with_its_options_over_the_environment(
         app(["serve", *options], standalone_mode=False)
     monkeypatch.setenv("TALLY_WITNESS_LOGS", "none")
     with pytest.raises(TallyError, match="must be a JSON list"):
-        app(["serve", "--key-file", str(key_file)], standalone_mode=False)
+        app(["serve", "--key", str(key_file)], standalone_mode=False)

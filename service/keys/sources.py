@@ -18,9 +18,9 @@ import subprocess
 import time
 from typing import Final
 
-from audit.errors import KeyUnusable
 from ledger.errors import BadNote
 from ledger.notes import SigningKey
+from service.errors import KeyUnusable
 
 COMMAND_S: Final = 10.0
 """How long a command may take.  Our choice: a vault answers in less, and a start should not hang."""

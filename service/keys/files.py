@@ -7,8 +7,8 @@ import os
 import secrets
 from pathlib import Path
 
-from audit.errors import KeyUnusable
 from ledger.notes import SigningKey
+from service.errors import KeyUnusable
 
 
 def new_signing_key(name: str, kind: int) -> SigningKey:
