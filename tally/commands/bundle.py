@@ -119,7 +119,7 @@ def _contents(
 
 def _policy(path: Path | None) -> bytes:
     """The policy that was named, else the stack's; a log without one has its key alone, and no witness."""
-    from audit.keys.sources import load_signing_key
+    from service.keys.sources import load_signing_key
     from tally.log_keys import log_key_source
 
     settings = read_settings()
