@@ -15,9 +15,9 @@ from ledger.cosignatures import cosign
 from ledger.growth import Edge, grow
 from ledger.heads import Batch, ChainHead, statement_digest, statement_entry, statement_text
 from ledger.notes import Note, SigningKey, sign_note
-from ledger.rows import HASH_FIELD_LENGTH, Value, encode_row
+from ledger.rows import HASH_FIELD_LENGTH, Value, decode_image, encode_row
 from ledger.streams import STREAMS, Stream
-from store.reader import LedgerReader, Place
+from store.reader import LedgerReader, Period, Place
 from store.seals import Published, Seal, Sealed, SealStore
 from tests.ledger_writer import SENDER, SENDER_DIGEST, sample
 from tests.sealing import KEY, WITNESSES, policy_text
@@ -108,6 +108,16 @@ class SealedMemory:
     def seals(self, first_leaf: int, end_leaf: int) -> Iterator[Seal]:
         return (seal for seal in self.all_seals if first_leaf <= seal.first_leaf < end_leaf)
 
+    def seal_of(self, stream: str, chain: str, seq: int) -> Seal | None:
+        return next(
+            (
+                seal
+                for seal in self.all_seals
+                if (seal.stream, seal.chain) == (stream, chain) and seal.first_seq <= seq <= seal.last_seq
+            ),
+            None,
+        )
+
     def published(self, **_limits: Any) -> list[Published]:
         return self.notes
 
@@ -116,6 +126,14 @@ class SealedMemory:
     def rows(self, stream: Stream, first: Place, end: Place) -> Iterator[bytes]:
         assert first.chain == end.chain
         return iter(self.chains[stream.name, first.chain][first.seq - 1 : end.seq - 1])
+
+    def period(self, stream: Stream, since: datetime, until: datetime) -> Iterator[Period]:
+        for (name, chain), rows in self.chains.items():
+            if name == stream.name:
+                times = [decode_image(stream, row[:-36])["event_time"] for row in rows]
+                found = [n for n, moment in enumerate(times, 1) if since <= moment < until]  # type: ignore[operator]
+                if found:
+                    yield Period(chain, found[0], found[-1])
 
     def resources(self) -> Iterator[tuple[bytes, bytes]]:
         yield SENDER_DIGEST, SENDER
@@ -142,18 +160,26 @@ class SealedMemory:
 def small_ledger(folder: Path) -> SealedMemory:
     """Two machines at two sites, one of them in two streams; rows before, in and after the period."""
     ledger = SealedMemory(folder)
-    ledger.fill("transactions", "M1", 3, site_id="north")
-    ledger.fill("telemetry", "M1", 4, unit="", start_time=None, count=None)
-    ledger.fill("governance", "model", 1)
-    ledger.seal(START - timedelta(hours=1))
+    before = START - timedelta(hours=1)
+    ledger.fill("transactions", "M1", 3, site_id="north", event_time=before)
+    ledger.fill("telemetry", "M1", 4, unit="", start_time=None, count=None, event_time=before)
+    ledger.fill("governance", "model", 1, event_time=before)
+    ledger.seal(before)
     for hour in (1, 30, 80):
-        ledger.fill("transactions", "M1", 5, site_id="north")
+        moment = START + timedelta(hours=hour)
+        ledger.fill("transactions", "M1", 5, site_id="north", event_time=moment)
         ledger.fill(
-            "transactions", "M2 é", 4, site_id="south", material=None, lot_id='a "lot",\r\nof two lines'
+            "transactions",
+            "M2 é",
+            4,
+            site_id="south",
+            material=None,
+            lot_id='a "lot",\r\nof two lines',
+            event_time=moment,
         )
-        ledger.fill("telemetry", "M1", 6, unit="", start_time=None)
-        ledger.fill("telemetry", "M3", 2, value=-0.0)
-        ledger.fill("events", "M2 é", 2, site_id=None, body="")
-        ledger.seal(START + timedelta(hours=hour))
+        ledger.fill("telemetry", "M1", 6, unit="", start_time=None, event_time=moment)
+        ledger.fill("telemetry", "M3", 2, value=-0.0, event_time=moment)
+        ledger.fill("events", "M2 é", 2, site_id=None, body="", event_time=moment)
+        ledger.seal(moment)
     ledger.publish()
     return ledger

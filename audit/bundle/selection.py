@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -10,13 +10,14 @@ from typing import Final
 from audit.bundle.errors import BundleRefused, LedgerBroken
 from audit.sealing.log_files import CHECKPOINT, WITNESSED, LogFiles
 from ledger.errors import BadNote, BadProof, UnknownStream
-from ledger.heads import Statement, statement_text
+from ledger.heads import ANY_SITE, Statement, statement_text
 from ledger.log_proofs import LogProof
 from ledger.merkle import inclusion_proof, leaf_hash
 from ledger.notes import Note
 from ledger.policies import Policy, Seen, check_note
 from ledger.streams import Stream, stream_named
 from ledger.tiles import subtrees_in_tiles
+from store.reader import Period
 from store.seals import Sealed, SealStore
 
 MARGIN: Final = timedelta(hours=48)
@@ -27,7 +28,8 @@ MARGIN: Final = timedelta(hours=48)
 class Selection:
     """The batch before the period (None: the log begins later), the one after it, and a checkpoint over both.
 
-    ``complete``: the closing batch was sealed when the margin after the period was over.
+    ``complete``: the closing batch was sealed when the margin after the period was over, and no row of the
+    period is waiting to be sealed.
     """
 
     opening: Sealed | None
@@ -57,8 +59,19 @@ class ChainRows:
         return self.last_seq - self.first_seq + 1
 
 
-def select(store: SealStore, files: LogFiles, policy: Policy, start: datetime, end: datetime) -> Selection:
+def select(  # noqa: PLR0917 - what it reads, and the period
+    store: SealStore,
+    files: LogFiles,
+    policy: Policy,
+    start: datetime,
+    end: datetime,
+    rows: Iterable[tuple[str, Period]] = (),
+) -> Selection:
     """The newest checkpoint that is witnessed and covers the period, else the newest; and the two batches.
+
+    ``rows``: where the period's rows lie in their chains, by stream.  Those that were sealed before the
+    period (a machine's clock was ahead) or late after it (they were delivered late) lie between the batches
+    too.
 
     Raises:
         BundleRefused: nothing was sealed or published yet, or no checkpoint is signed by a log of the policy.
@@ -73,18 +86,37 @@ def select(store: SealStore, files: LogFiles, policy: Policy, start: datetime, e
         raise BundleRefused(
             f"{files.folder} has no checkpoint: name the log's folder (--log), or run `tally seal`"
         )
+    earliest, latest, unsealed = _batches_of(store, rows)
     closing = _first_batch(store, last.batch.number, lambda sealed: sealed.batch.sealed_at >= end + MARGIN)
+    if closing is not None and latest is not None and latest > closing.batch.number:
+        closing = store.of_batch(latest)
     opening = _first_batch(store, last.batch.number, lambda sealed: sealed.batch.sealed_at >= start)
     before = last.batch.number if opening is None else opening.batch.number - 1
+    if earliest is not None:
+        before = min(before, earliest - 1)
     heads = [(note, *_seen(store, note, policy)) for note in found]
     note, seen, head = next(
         (one for one in heads if _covers(one[2], closing, end)), max(heads, key=lambda one: one[2].batch.size)
     )
-    complete = closing is not None and closing.batch.size <= head.batch.size
-    chosen = closing if complete and closing is not None else head
+    covered = closing is not None and closing.batch.size <= head.batch.size
+    complete = covered and not unsealed
+    chosen = closing if covered and closing is not None else head
     return Selection(
         store.of_batch(min(before, chosen.batch.number)) if before else None, chosen, note, seen, complete
     )
+
+
+def _batches_of(store: SealStore, rows: Iterable[tuple[str, Period]]) -> tuple[int | None, int | None, bool]:
+    """The first and the last batch that any of these rows is in, and whether one is in none yet."""
+    first: list[int] = []
+    last: list[int] = []
+    unsealed = False
+    for stream, (chain, first_seq, last_seq) in rows:
+        ends = store.seal_of(stream, chain, first_seq), store.seal_of(stream, chain, last_seq)
+        first += [seal.batch for seal in ends[:1] if seal is not None]
+        last += [seal.batch for seal in ends if seal is not None]
+        unsealed = unsealed or None in ends
+    return min(first, default=None), max(last, default=None), unsealed
 
 
 def _covers(head: Sealed, closing: Sealed | None, end: datetime) -> bool:
@@ -165,16 +197,16 @@ def chains_in_scope(opening: Statement | None, closing: Statement, sites: Sequen
         LedgerBroken: a chain lost rows, or its stream is none.
     """
     wanted = set(sites)
-    named = {head.chain: set(head.sites) for head in closing.heads.values() if head.stream != "governance"}
+    named: dict[str, set[str]] = {}
     for head in closing.heads.values():
         if head.stream != "governance":
-            named[head.chain] |= set(head.sites)
+            named.setdefault(head.chain, set()).update(head.sites)
     for site in sites:
-        if not any(site in its for its in named.values()):
+        if not any(site in its or ANY_SITE in its for its in named.values()):
             raise BundleRefused(f"no machine has named the site {site!r} up to the end of what is bundled")
     found = []
     for key, head in closing.heads.items():
-        if wanted and head.stream != "governance" and wanted.isdisjoint(named[head.chain]):
+        if wanted and head.stream != "governance" and (wanted | {ANY_SITE}).isdisjoint(named[head.chain]):
             continue
         before = opening.heads.get(key) if opening else None
         if before is not None and before.seq > head.seq:

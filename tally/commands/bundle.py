@@ -162,7 +162,7 @@ def _tell(made: Bundled) -> None:
     console.print(f"  {opening} to batch {selection.closing.batch.number}", soft_wrap=True)
     if not selection.complete:
         console.print(
-            "  [yellow]it closes with the newest checkpoint, before the time for late arrivals is over[/]",
+            "  [yellow]rows may still come: the time for late ones is not over, or some are not sealed yet[/]",
             soft_wrap=True,
         )
     if not selection.seen.quorum:

@@ -237,13 +237,58 @@ def test_a_log_that_begins_within_the_period_is_bundled_from_its_beginning(
 
 def test_a_period_without_rows_is_shown_to_have_none(tmp_path: Path, check: Check) -> None:
     ledger = SealedMemory(tmp_path / "log")
-    ledger.fill("telemetry", "M1", 3)
+    ledger.fill("telemetry", "M1", 3, event_time=START - timedelta(hours=2))
     ledger.seal(START - timedelta(hours=1))
     ledger.publish()
     assert ledger.bundle(tmp_path / "b.zip").rows == {}
     code, said = check(tmp_path / "b.zip")
     assert code == 0, said
     assert "1 chains, 0 rows" in said
+
+
+@pytest.mark.parametrize(
+    "sealed", [START - timedelta(days=9), END + timedelta(days=90)], ids=["before", "late"]
+)
+def test_a_periods_rows_are_there_whenever_they_were_sealed(
+    sealed: datetime, tmp_path: Path, check: Check
+) -> None:
+    """A clock that was ahead, a delivery that came months late: the two batches lie around them."""
+    ledger = SealedMemory(tmp_path / "log")
+    times = sorted([START - timedelta(days=20), END + timedelta(days=3), sealed, END + timedelta(days=99)])
+    for moment in times:
+        ledger.fill("telemetry", "M1", 3, event_time=START if moment == sealed else moment)
+        ledger.seal(moment)
+    ledger.publish()
+    made = ledger.bundle(tmp_path / "b.zip")
+    assert made.rows == {"telemetry": 6}, "of two batches: the one with the period's rows, and its neighbour"
+    assert made.selection.complete
+    first = 0 if made.selection.opening is None else made.selection.opening.batch.number
+    assert first < times.index(sealed) + 1 <= made.selection.closing.batch.number
+    code, said = check(tmp_path / "b.zip")
+    assert code == 0, said
+
+
+def test_rows_of_the_period_that_are_not_sealed_yet_are_told_of(tmp_path: Path) -> None:
+    ledger = SealedMemory(tmp_path / "log")
+    ledger.fill("telemetry", "M1", 3, event_time=START)
+    ledger.seal(END + timedelta(days=9))
+    ledger.publish()
+    assert ledger.bundle(tmp_path / "a.zip").selection.complete
+    ledger.fill("telemetry", "M1", 1, event_time=START)
+    assert not ledger.bundle(tmp_path / "b.zip").selection.complete
+
+
+def test_a_chain_of_too_many_sites_is_of_every_site(tmp_path: Path, check: Check) -> None:
+    ledger = SealedMemory(tmp_path / "log")
+    ledger.fill("events", "M1", 3, event_time=START, site_id="north")
+    ledger.sites["events", "M1"] = {"*"}
+    ledger.seal(START + timedelta(hours=1))
+    ledger.publish()
+    made = ledger.bundle(tmp_path / "b.zip", replace(ledger.contents(), sites=("south",)))
+    assert made.rows == {"events": 3}
+    code, said = check(tmp_path / "b.zip")
+    assert code == 0, said
+    assert "sites south: 1 chains" in said
 
 
 # --- what is not witnessed, and whose keys ---
