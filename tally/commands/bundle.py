@@ -162,7 +162,7 @@ def _tell(made: Bundled) -> None:
     console.print(f"  {opening} to batch {selection.closing.batch.number}", soft_wrap=True)
     if not selection.complete:
         console.print(
-            "  [yellow]rows may still come: the time for late ones is not over, or some are not sealed yet[/]",
+            "  [yellow]rows may still come: the time for late ones is not over, or some wait to be sealed[/]",
             soft_wrap=True,
         )
     if not selection.seen.quorum:

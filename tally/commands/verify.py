@@ -24,6 +24,7 @@ def verify(
     since: Annotated[datetime | None, typer.Option(help="Only rows from this event time on (UTC).")] = None,
     until: Annotated[datetime | None, typer.Option(help="Only rows before this event time (UTC).")] = None,
     processes: Annotated[int | None, typer.Option(min=1, help="Processes to use; one a processor.")] = None,
+    *,
     against: Annotated[
         list[Path] | None,
         typer.Option(
@@ -35,7 +36,6 @@ def verify(
         Path | None,
         typer.Option(help="Folder of the published log, or a copy of it. [default: this stack's]"),
     ] = None,
-    *,
     twin: Annotated[bool, typer.Option("--twin", help="Also compute every hash inside PostgreSQL.")] = False,
     url: Annotated[str | None, typer.Option(help="Another database than this stack's.")] = None,
     json: Json = False,
