@@ -42,8 +42,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from contextlib import suppress
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from hashlib import sha256
-from itertools import accumulate, repeat
+from itertools import accumulate, groupby, repeat
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -57,6 +58,7 @@ except Exception:
 
 FORMAT = "tally/bundle/v1"
 HEADS_FORMAT = "tally/heads/v1"
+ANY_SITE = "*"  # named by a head instead of more than 100 sites
 MEBIBYTE = 1 << 20
 MOST_LEAVES = 2**63 - 1
 MOST_TEXT_BYTES = 256 * MEBIBYTE
@@ -519,15 +521,9 @@ def parse_statement(content: bytes) -> Statement:
         if [canonical(value) for value in values] != lines:
             raise ValueError("not in canonical form")
         batch = values[0]
-        if batch["format"] != HEADS_FORMAT or batch["columns"] != [
-            "stream",
-            "chain",
-            "seq",
-            "row_hash",
-            "sites",
-        ]:
-            raise ValueError("another format")
-        if len(batch) != 7 or not isinstance(batch["origin"], str):
+        form = batch["format"], batch["columns"], len(batch)
+        columns = ["stream", "chain", "seq", "row_hash", "sites"]
+        if form != (HEADS_FORMAT, columns, 7) or not isinstance(batch["origin"], str):
             raise ValueError("another format")
         if time_text(parse_time(batch["sealed_at"])) != batch["sealed_at"]:
             raise ValueError("a moment in another form")
@@ -583,12 +579,10 @@ def parse_manifest(content: bytes) -> Manifest:
         return found
 
     def batch(value: Any) -> tuple[int, int, str]:
-        if (
-            set(value) != {"batch", "size", "sealed_at"}
-            or time_text(parse_time(value["sealed_at"])) != value["sealed_at"]
-        ):
+        at = value["sealed_at"]
+        if set(value) != {"batch", "size", "sealed_at"} or time_text(parse_time(at)) != at:
             raise ValueError("a batch has batch, size and sealed_at")
-        return counted(value["batch"], 1), counted(value["size"], 1), value["sealed_at"]
+        return counted(value["batch"], 1), counted(value["size"], 1), at
 
     try:
         value = json.loads(content.decode(), object_pairs_hook=once)
@@ -615,15 +609,9 @@ def parse_manifest(content: bytes) -> Manifest:
             if set(one) != {"bytes", "sha256"} or not re.fullmatch(r"[0-9a-f]{64}", one["sha256"], re.ASCII):
                 raise ValueError(f"{shown(name)}: a member has bytes and sha256")
             members[name] = counted(one["bytes"], 0), one["sha256"]
-        texts = [
-            value["origin"],
-            value["sql_digest"],
-            *([] if value["report"] is None else [value["report"]]),
-        ]
-        if not all(isinstance(one, str) for one in texts) or value["checkpoint"]["witnessed"] not in (
-            True,
-            False,
-        ):
+        texts = value["origin"], value["sql_digest"], "" if value["report"] is None else value["report"]
+        witnessed = value["checkpoint"]["witnessed"]
+        if not all(isinstance(one, str) for one in texts) or not isinstance(witnessed, bool):
             raise ValueError("a value of another type")
         start, end = parse_time(value["period"]["from"]), parse_time(value["period"]["to"])
         if not start < end:
@@ -637,7 +625,7 @@ def parse_manifest(content: bytes) -> Manifest:
             None if value["opening"] is None else batch(value["opening"]),
             batch(value["closing"]),
             counted(value["checkpoint"]["size"], 1),
-            value["checkpoint"]["witnessed"],
+            witnessed,
             {stream: counted(rows, 1) for stream, rows in value["rows"].items()},
             value["report"],
             value["sql_digest"],
@@ -754,30 +742,33 @@ class Bundle:
         ]
 
         def check(name: str) -> str | None:
-            size, digest = manifest.members[name]
             if name not in found:
                 return f"{name} is missing"
-            if found[name].st_size != size:
-                return f"{name} has {found[name].st_size:,} bytes, expected {size:,}"
-            hashed, read = sha256(), 0
             with open(os.path.join(self.path, *name.split("/")), "rb") as file:
-                while read <= size:
-                    block = file.read(MEBIBYTE)
-                    if not block:
-                        break
-                    read += len(block)
-                    hashed.update(block)
-            return self._judged(name, read, hashed.hexdigest(), size, digest)
+                blocks = iter(partial(file.read, MEBIBYTE), b"")
+                return self._judged(name, found[name].st_size, blocks, manifest)
 
         with ThreadPoolExecutor(processors()) as pool:
             problems += [said for said in pool.map(check, sorted(manifest.members)) if said]
         return manifest, content, problems
 
-    def _judged(self, name: str, read: int, hashed: str, size: int, digest: str) -> str | None:
-        if read != size:
-            return f"{name} has {read:,} bytes, expected {size:,}"
-        if hashed != digest:
-            return f"{name} was altered: its SHA-256 is {hashed}, expected {digest}"
+    def _judged(
+        self, name: str, size: int, blocks: Iterable[bytes], manifest: Manifest, copy: Any = None
+    ) -> str | None:
+        """What is wrong with a file, if anything; its content is written to ``copy`` on the way."""
+        expected, digest = manifest.members[name]
+        hashed, read = sha256(), 0
+        for block in blocks if size == expected else ():
+            read += len(block)
+            if read > expected:
+                break
+            hashed.update(block)
+            if copy is not None:
+                copy.write(block)
+        if size != expected or read != expected:
+            return f"{name} has {size if size != expected else read:,} bytes, expected {expected:,}"
+        if hashed.hexdigest() != digest:
+            return f"{name} was altered: its SHA-256 is {hashed.hexdigest()}, expected {digest}"
         self.good.add(name)
         return None
 
@@ -809,23 +800,16 @@ class Bundle:
         ]
 
         def unpack(name: str) -> str | None:
-            size, digest = manifest.members[name]
             if name not in entries:
                 return f"{name} is missing"
-            if entries[name].file_size != size:
-                return f"{name} has {entries[name].file_size:,} bytes, expected {size:,}"
             place = os.path.join(self.folder, *name.split("/"))
             os.makedirs(os.path.dirname(place), exist_ok=True)
-            hashed, read = sha256(), 0
             try:
-                with open(self.path, "rb") as archive, open(place, "xb") as written:
-                    for block in inflated(archive, entries[name]):
-                        read += len(block)
-                        hashed.update(block)
-                        written.write(block)
+                with open(self.path, "rb") as archive, open(place, "xb") as copy:
+                    blocks = inflated(archive, entries[name])
+                    return self._judged(name, entries[name].file_size, blocks, manifest, copy)
             except Failed as error:
                 return f"{name}: {error}"
-            return self._judged(name, read, hashed.hexdigest(), size, digest)
 
         with ThreadPoolExecutor(processors()) as pool:
             problems += [said for said in pool.map(unpack, sorted(manifest.members)) if said]
@@ -909,11 +893,11 @@ def inflated(file: Any, info: zipfile.ZipInfo) -> Iterator[bytes]:
         while left or (inflate and inflate.unconsumed_tail):
             packed = inflate.unconsumed_tail if inflate else b""
             if not packed:
-                packed = file.read(min(left, MEBIBYTE))
+                packed = file.read(min(left, 1 << 16))
                 left -= len(packed)
                 if not packed:
                     raise Failed("the archive ends early")
-            block = inflate.decompress(packed, MEBIBYTE) if inflate else packed
+            block = inflate.decompress(packed, 1 << 18) if inflate else packed
             if inflate and inflate.eof and (left or inflate.unused_data):
                 raise Failed("it has bytes after its end")
             given += len(block)
@@ -1064,7 +1048,7 @@ class Shape:
             at += length
         if at != len(data):
             raise Failed(f"{len(data) - at} bytes after a tuple's last field", "none")
-        self.unpack = struct.Struct("".join(form)).unpack_from
+        self.form = struct.Struct("".join(form))
         self.words = itemgetter(*places)
         self.expected = tuple(expected)
 
@@ -1072,34 +1056,54 @@ class Shape:
 _shapes: dict[tuple[str, int], dict[int, list[Shape]]] = {}
 
 
-def read_tuples(stream: str, chain: str, data: bytearray, at: int, lengths: Sequence[int]) -> Iterator[Row]:
+def read_tuples(stream: str, chain: str, data: memoryview, at: int, lengths: Sequence[int]) -> Iterator[Row]:
     """The tuples of these lengths, each as its shape gives it."""
-    # Which shape a tuple has is guessed from its length and from that of its sixth field, and then checked.
+    # Which shape a tuple has is guessed from its length and from that of its sixth field, and then checked;
+    # neighbours of one length are read at once if they turn out to have one shape.
     place = 2 + 12 + 12 + 4 + len(chain.encode()) + 12 + 36 + 3
     known = _shapes.setdefault((stream, place), {})
-    for length in lengths:
-        guess = (length << 8) | (data[at + place] if place < length else 0)
-        for shape in known.get(guess, ()):
-            row = shape.unpack(data, at)
-            if shape.words(row) == shape.expected:
-                break
-        else:
-            shape = Shape(stream, bytes(data[at : at + length]))
-            if sum(map(len, known.values())) > _MOST_SHAPES:
-                known.clear()
-            known.setdefault(guess, []).append(shape)
-            row = shape.unpack(data, at)
-        yield row
-        at += length
+    for length, group in groupby(lengths):
+        count = len(list(group))
+        while count:
+            guess = (length << 8) | (data[at + place] if place < length else 0)
+            for shape in known.get(guess, ()):
+                row = shape.form.unpack_from(data, at)
+                if shape.words(row) == shape.expected:
+                    break
+            else:
+                shape = Shape(stream, bytes(data[at : at + length]))
+                if sum(map(len, known.values())) > _MOST_SHAPES:
+                    known.clear()
+                known.setdefault(guess, []).append(shape)
+                row = shape.form.unpack_from(data, at)
+            if count > 1:
+                rows = list(shape.form.iter_unpack(data[at : at + count * length]))
+                if list(map(shape.words, rows)).count(shape.expected) == count:
+                    yield from rows
+                    at += count * length
+                    break
+            yield row
+            at, count = at + length, count - 1
 
 
 def check_block(block: Block) -> Checked:
     """Recompute the chains of a block, and the lines of its CSV file."""
     gc.disable()  # there are no cycles here, and to look for them among all these tuples takes long
-    lengths = array("I", block.lengths)
+    lengths = numbers(block.lengths)
+    with memoryview(read_part(_copy_buffer, block.copy, block.copy_at, sum(lengths))) as data:
+        return check_rows(block, lengths, data)
+
+
+def numbers(content: bytes) -> array[int]:
+    """Unsigned integers of 32 bits, big-endian."""
+    found = array("I", content)
     if sys.byteorder == "little":
-        lengths.byteswap()
-    data = read_part(_copy_buffer, block.copy, block.copy_at, sum(lengths))
+        found.byteswap()
+    return found
+
+
+def check_rows(block: Block, lengths: Sequence[int], data: memoryview) -> Checked:
+    """The same, with the tuples read."""
     table = Table(block)
     senders: set[bytes] = set()
     rows: list[Row] = []
@@ -1158,20 +1162,22 @@ def check_run(
     chain: str,
     seq: int,
     previous: bytes,
-    data: bytearray,
+    data: memoryview,
     at: int,
     lengths: Sequence[int],
     rows: list[Row],
 ) -> tuple[bytes, tuple[str, str] | None]:
     """The last hash of rows that follow each other, and the first that is not what its chain has there."""
     name = chain.encode()
-    # All at once first, each from the stored hash before it; one by one only if something is wrong.
-    stored = [row[-1] for row in rows]
-    starts = accumulate(lengths, initial=at)
-    computed = [
-        sha256(before + data[start : start + length - HASH_FIELD_BYTES]).digest()
-        for before, start, length in zip([previous, *stored], starts, lengths)
+    # All at once first, each with the 32 bytes before it, which are the hash of the row before it as the file
+    # has it; one by one only if something is wrong.
+    starts = accumulate(lengths[1:], initial=at + lengths[0])
+    computed = [sha256(previous + data[at : at + lengths[0] - HASH_FIELD_BYTES]).digest()]
+    computed += [
+        sha256(data[start - 32 : start + length - HASH_FIELD_BYTES]).digest()
+        for start, length in zip(starts, lengths[1:])
     ]
+    stored = [row[-1] for row in rows]
     places = [row[8] for row in rows] == list(range(seq, seq + len(rows)))
     if computed == stored and places and {row[6] for row in rows} == {name}:
         return stored[-1], None
@@ -1244,6 +1250,14 @@ def rendered_column(kind: str, values: tuple[Any, ...]) -> Iterable[str]:
         nulls = values.count(NULL)
         if nulls in (0, len(values)):
             return repeat("", nulls) if nulls else map(repr, values)
+    if kind == "timestamptz" and NULL not in values and len(set(values)) > len(values) // 2:
+        second = min(values) // 1_000_000
+        if max(values) // 1_000_000 == second:
+            text, before = _seconds[second], (second - 1) * 1_000_000
+            return [text + str(value - before)[1:] + "Z" for value in values]
+        return [
+            _seconds[value // 1_000_000] + str(value % 1_000_000 + 1_000_000)[1:] + "Z" for value in values
+        ]
     return map(bytes.hex, values) if kind == "bytea" else map(render, values)
 
 
@@ -1261,10 +1275,7 @@ class StreamRows:
             raise Failed(
                 f"rows/{stream}.lengths has {len(self.lengths):,} bytes", f"{4 * rows:,}: 4 for each row"
             )
-        lengths = array("I", self.lengths)
-        if sys.byteorder == "little":
-            lengths.byteswap()
-        self.ends = array("Q", accumulate(lengths, initial=len(COPY_HEADER)))
+        self.ends = array("Q", accumulate(numbers(self.lengths), initial=len(COPY_HEADER)))
         size = os.path.getsize(self.copy)
         if self.ends[-1] + len(COPY_TRAILER) != size:
             raise Failed(
@@ -1415,11 +1426,7 @@ class Checklist:
 
     def _result(self, number: int, word: str, lines: Sequence[str]) -> None:
         self.results[number] = word
-        first, *rest = list(lines) or [""]
-        print(f"      {word:7}  {first}".rstrip())
-        for line in rest:
-            print(f"               {line}")
-        sys.stdout.flush()
+        print(f"      {word:7}  " + "\n               ".join(lines), flush=True)
 
     def _conclusion(self) -> int:
         failed = [str(n) for n, word in self.results.items() if word == "FAILED"]
@@ -1618,7 +1625,7 @@ class Checklist:
         if manifest.sites is None:
             scope = list(closing.heads)
         else:
-            wanted = set(manifest.sites)
+            wanted = {*manifest.sites, ANY_SITE}
             machines = {
                 chain
                 for (stream, chain), head in closing.heads.items()
@@ -1650,16 +1657,11 @@ class Checklist:
         before = opening.heads if opening else {}
         begun = time.perf_counter()
         for stream, count in manifest.rows.items():
-            chains = [
-                (
-                    chain,
-                    before[stream, chain].seq + 1 if (stream, chain) in before else 1,
-                    closing.heads[stream, chain].seq,
-                )
-                for of, chain in self.scope
-                if of == stream
-            ]
-            own = [one for one in chains if one[1] <= one[2]]
+            own = []
+            for key in self.scope:
+                first = before[key].seq + 1 if key in before else 1
+                if key[0] == stream and first <= closing.heads[key].seq:
+                    own.append((key[1], first, closing.heads[key].seq))
             self.streams[stream] = StreamRows(self.bundle, stream, own, count)
         blocks = (block for one in self.streams.values() for block in one.planned(before, closing.heads))
         total = sum(manifest.rows.values())
@@ -1708,14 +1710,11 @@ class Checklist:
             names = ", ".join(f'"{column.name}"' for column in columns_of(stream))
             with duckdb.connect() as connection:
                 connection.execute("SET TimeZone = 'UTC'")
-                tables = [parquet_query(stream, self.bundle.place(f"parquet/{stream}.parquet"), names)]
-                tables.append(table_query(stream, self.bundle.place(f"csv/{stream}.csv"), names))
-                one, other = tables
+                one = parquet_query(stream, self.bundle.place(f"parquet/{stream}.parquet"), names)
+                other = table_query(stream, self.bundle.place(f"csv/{stream}.csv"), names)
                 for first, second in ((one, other), (other, one)):
-                    left = connection.execute(
-                        f"SELECT count(*) FROM ({first} EXCEPT ALL {second})"
-                    ).fetchone()
-                    if left is None or left[0]:
+                    query = f"SELECT count(*) FROM ({first} EXCEPT ALL {second})"
+                    if connection.execute(query).fetchone() != (0,):
                         raise Failed(
                             f"parquet/{stream}.parquet has other values than csv/{stream}.csv",
                             "the same rows",
@@ -1855,19 +1854,15 @@ def csv_lines(path: str, columns: list[str]) -> Iterator[list[str]]:
         raise Failed(f"{name} is no CSV file: {shown(error)}", "RFC 4180, UTF-8") from error
 
 
-_SQL_TYPES = {
-    "timestamptz": "TIMESTAMPTZ",
-    "int8": "BIGINT",
-    "float8": "DOUBLE",
-    "text": "VARCHAR",
-    "json": "VARCHAR",
-    "bytea": "VARCHAR",
-}
+_SQL_TYPES = {"timestamptz": "TIMESTAMPTZ", "int8": "BIGINT", "float8": "DOUBLE"}
+"""For the rest: VARCHAR."""
 
 
 def table_query(stream: str, path: str, names: str) -> str:
     """A CSV file for DuckDB."""
-    types = ", ".join(f"'{column.name}': '{_SQL_TYPES[column.type]}'" for column in columns_of(stream))
+    types = ", ".join(
+        f"'{column.name}': '{_SQL_TYPES.get(column.type, 'VARCHAR')}'" for column in columns_of(stream)
+    )
     place = path.replace("'", "''")
     return (
         f"SELECT {names} FROM read_csv('{place}', header = true, auto_detect = false, delim = ',', "
