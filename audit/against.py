@@ -18,6 +18,8 @@ from typing import Final
 from audit.anchors import Anchor, Anchors
 from audit.errors import LogDamaged
 from audit.report import Json
+from audit.retention.declared import read_retention
+from audit.retention.entries import DroppedEntries
 from audit.sealing.log_files import LogFiles
 from audit.sealing.reading import Lost, batch_entries, found_rows
 from ledger.checkpoints import Checkpoint
@@ -135,6 +137,8 @@ class _Walk:
     def __init__(self, store: SealStore, log: LogFiles | None, anchors: Sequence[Anchor]) -> None:
         self._store = store
         self._log = log
+        retention = read_retention(store)
+        self._dropped = DroppedEntries(store, log, retention.counted) if retention.counted else None
         self._heads = {(anchor.checkpoint.size, anchor.checkpoint.root) for anchor in anchors}
         self._sizes = sorted({size for size, _ in self._heads})
         self._published = self._sizes[-1] if log is None else _published_size(log, self._sizes[-1])
@@ -151,10 +155,15 @@ class _Walk:
             for seal in self._store.seals(page[0].batch.first_leaf, page[-1].batch.size):
                 seals.setdefault(seal.batch, []).append(seal)
             found = found_rows(self._store, [seal for some in seals.values() for seal in some])
+            if self._dropped is not None:
+                found |= self._dropped.completed(found)
             for sealed in page:
                 if sealed.batch.first_leaf != self.edge.size:
                     return
-                entries, self._lost = batch_entries(sealed, seals.get(sealed.batch.number, ()), found)
+                mine = seals.get(sealed.batch.number, ())
+                entries, self._lost = batch_entries(sealed, mine, found)
+                if self._lost is not None and self._dropped is not None:
+                    self._lost = self._dropped.explained(self._lost)
                 self._grow(entries)
                 if self._lost is not None or self.edge.size != sealed.batch.size:
                     return

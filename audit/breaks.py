@@ -21,6 +21,7 @@ class BreakKind(StrEnum):
     RESOURCE_ALTERED = "resource altered"
     RESOURCE_MISSING = "resource missing"
     SCHEMA_ALTERED = "schema altered"
+    DROP_UNDECLARED = "drop undeclared"
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from audit.evidence import (
 )
 from ledger.chain import link
 from store.reader import StoredHead
+from store.retention import DroppedRun
 
 ENDLESS: Final = 2**63
 """A seq that no row can have."""
@@ -45,7 +46,8 @@ class ChainCheck:
 
     ``hashes`` are those that the next row may build on: one, none after a gap, several where rows of equal
     seq compete.  ``predecessors``: the hashes of the row before ``first``; None where the chain starts
-    here.
+    here.  ``dropped``: the runs of the chain's rows that need not be there, in their order; what is there all
+    the same is checked like any row.
     """
 
     def __init__(
@@ -59,12 +61,17 @@ class ChainCheck:
         predecessors: tuple[bytes, ...] | None,
         descriptions: Descriptions,
         note: Callable[[Evidence], None],
+        dropped: Sequence[DroppedRun] = (),
     ) -> None:
         self.name = name
         self.next_seq = first
         self.limit = limit
         self.hashes = (start_of(stream, name),) if predecessors is None else predecessors
         self.end = limit if head is None else min(limit, head.seq + 1)
+        self._dropped = list(reversed(dropped))
+        if not self.hashes:
+            # The row before the first one may be a dropped run's last.
+            self.hashes = tuple(run.last_hash for run in dropped if run.last_seq == first - 1)[:1]
         self.digest = b""
         """Length word and bytes of the resource_digest that rows refer to now; known to be described."""
         self._head = head
@@ -98,6 +105,7 @@ class ChainCheck:
         if seq < self.next_seq:
             self._extras(rows, Odd.BELOW if seq < 1 else Odd.DUPLICATE)
             return
+        self._pass_dropped(seq)
         self._pass_head(seq)
         fitting = self._fitting(rows) if seq == self.next_seq else []
         main = self._main(rows, fitting, following)
@@ -123,6 +131,7 @@ class ChainCheck:
 
     def follower(self, row: SeenRow) -> None:
         """``row`` stands at ``limit``: another check's, of use for what it says about the last one here."""
+        self._pass_dropped(self.limit)
         at_limit = self.next_seq == self.limit
         self._release(row.follows(self.hashes[0]) if at_limit and self.hashes else None)
         if not at_limit and self.end == self.limit:
@@ -133,6 +142,9 @@ class ChainCheck:
     def finish(self) -> None:
         """There are no more rows of this chain in this check's part."""
         head = self._head
+        self._pass_dropped(self.end)
+        if head is not None and head.seq < self.limit:
+            self._head_before_dropped(head)
         if head is None:
             self._release(None)
             self._close_gap(None)
@@ -170,6 +182,30 @@ class ChainCheck:
             self._note(HeadWrong(self.name, head.seq, head.row_hash, self.next_seq - 1, renumbered=False))
         if beyond is not None:
             self._note(beyond)
+
+    def _pass_dropped(self, seq: int) -> None:
+        """Go on behind the dropped rows before row ``seq``; rows before and between them are missing."""
+        while self._dropped and self.next_seq < seq:
+            run = self._dropped[-1]
+            if run.last_seq < self.next_seq:
+                self._dropped.pop()
+                continue
+            if run.first_seq >= seq:
+                return
+            self._release(None)
+            if run.first_seq > self.next_seq:
+                self._open_gap(run.first_seq, None)
+                self._close_gap(None)
+            # What lies behind a run is bound to its last hash; the run is bound to nothing before it.
+            self.next_seq = min(run.last_seq + 1, seq)
+            self.hashes = (run.last_hash,) if self.next_seq == run.last_seq + 1 else ()
+            self._seen = self._linked = True
+
+    def _head_before_dropped(self, head: StoredHead) -> None:
+        """A head that names a row before the last dropped one went back."""
+        last = max((run.last_seq for run in self._dropped), default=0)
+        if last > head.seq and self.next_seq <= last:
+            self._note(HeadWrong(self.name, head.seq, head.row_hash, last, renumbered=False))
 
     def _pass_head(self, seq: int) -> None:
         """Remember, when the first row beyond the head comes, what the head should agree with."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from hashlib import sha256
@@ -14,6 +14,7 @@ from audit.findings import NAMED, Collector, Findings, Named
 from audit.walk import Stretch, Walk
 from ledger.streams import STREAMS
 from store.reader import LedgerReader
+from store.retention import DroppedRun, some_runs
 
 _PRELOADED: Final = 100_000
 """Descriptions of senders whose names are read at the start; others are looked up one by one."""
@@ -109,10 +110,15 @@ class Examiner:
         collector = Collector(stream)
         last = stretch.end.chain if stretch.end is not None else None
         heads = self._side.heads(stretch.stream, stretch.first.chain, last)
+        end = last
         if stretch.end is not None and not stretch.ends_inside:
-            end = stretch.end.chain
             heads = (head for head in heads if head.chain != end)
-        walk = Walk(stream, stretch, heads, self._descriptions, collector.note, progress)
+        dropped: Iterator[DroppedRun] = iter(())
+        if stretch.drops:
+            dropped = some_runs(self._side, stretch.stream, stretch.first.chain, last, stretch.drops)
+            if stretch.end is not None and not stretch.ends_inside:
+                dropped = (run for run in dropped if run.chain != end)
+        walk = Walk(stream, stretch, heads, self._descriptions, collector.note, progress, dropped)
         walk.run(self._rows.rows(stream, stretch.read_from, stretch.read_to))
         return Outcome(stretch, walk.rows, walk.chains, collector.findings())
 

@@ -22,11 +22,55 @@ class StreamFigures:
 
 
 @dataclass(frozen=True, slots=True)
+class Drop:
+    """Rows that were dropped with their chunks after they had been exported: ``audit.retention``.
+
+    ``rows`` by stream.  ``event_seq``: the event's row in the chain ``tally-audit`` of ``events``, and what
+    it says; None if that row was dropped since: a later event's digest covers its drop too.  ``bundles``:
+    SHA-256 of the files that have the rows.
+    """
+
+    number: int
+    rows: tuple[tuple[str, int], ...]
+    event_seq: int | None
+    event_time: datetime | None
+    before: str
+    actor: str
+    reason: str
+    bundles: tuple[str, ...]
+
+    @property
+    def total(self) -> int:
+        """Rows of all streams."""
+        return sum(count for _, count in self.rows)
+
+    def to_json(self) -> dict[str, Json]:
+        """As JSON values."""
+        return {
+            "drop": self.number,
+            "rows": {stream: count for stream, count in self.rows},  # noqa: C416 - values that JSON has
+            "event": None
+            if self.event_seq is None or self.event_time is None
+            else {
+                "stream": "events",
+                "chain": "tally-audit",
+                "seq": self.event_seq,
+                "event_time": self.event_time.isoformat(),
+            },
+            "before": self.before,
+            "actor": self.actor,
+            "reason": self.reason,
+            "bundles": list(self.bundles),
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """The result of a verification.
 
     ``as_of``: the database's clock when the snapshot was taken, which everything was read from.  ``breaks``
     are named; ``counts`` has all of them in rows, ``unnamed`` those that are not among ``breaks``.
+    ``drops``: rows that are not there any more and need not be.
     """
 
     scope: Scope
@@ -37,6 +81,7 @@ class Report:
     resources: int
     breaks: tuple[Break, ...]
     counts: tuple[tuple[str, BreakKind, int], ...]
+    drops: tuple[Drop, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -52,6 +97,12 @@ class Report:
     def chains(self) -> int:
         """Chains verified, in whole or in part."""
         return sum(stream.chains for stream in self.streams)
+
+    @property
+    def dropped(self) -> int:
+        """Rows that were dropped, of the streams in the scope."""
+        names = {stream.name for stream in self.scope.streams}
+        return sum(count for drop in self.drops for stream, count in drop.rows if stream in names)
 
     @property
     def unnamed(self) -> int:
@@ -73,7 +124,10 @@ class Report:
                 "Between the first and the last row that each chain has in the period, no row is missing."
             )
         else:
-            said.append("No row is missing or was added in these chains, from their first row on.")
+            said.append(
+                "No row is missing or was added in these chains, from their first row on"
+                + (", but for those that were dropped." if self.dropped else ".")
+            )
         if scope.to_the_end:
             said.append("Each chain ends where its head says.")
         return tuple(said)
@@ -98,6 +152,13 @@ class Report:
             said.append("Other streams were not checked.")
         if scope.until is not None:
             said.append("The ends of the chains were not compared with their heads.")
+        if self.dropped:
+            said.append(
+                f"{self.dropped:,} rows were dropped, as the ledger's own events say: they are in the "
+                "bundles alone, whose verify.py checks them."
+            )
+            if not any(stream.name == "events" for stream in scope.streams):
+                said.append("The events that say so were not checked: they are rows of the stream events.")
         said.append(
             "Someone who can write everything can rewrite a chain from some row to its end, with its head, "
             "or remove a chain with its head: only what was kept elsewhere (checkpoints) shows that."
@@ -144,6 +205,8 @@ class Report:
                 for found in self.breaks
             ],
             "unnamed": self.unnamed,
+            "dropped": self.dropped,
+            "drops": [drop.to_json() for drop in self.drops],
             "proves": list(self.proves) if self.ok else [],
             "leaves_open": list(self.leaves_open),
         }

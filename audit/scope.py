@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -21,6 +21,7 @@ from store.reader import (
     bytes_of,
     nameable,
 )
+from store.retention import some_runs
 
 SMALLEST: Final = 20_000
 LARGEST: Final = 500_000
@@ -60,8 +61,10 @@ class Scope:
         return self.until is None
 
 
-def stretches(reader: LedgerReader, scope: Scope, processes: int) -> list[Stretch]:
+def stretches(reader: LedgerReader, scope: Scope, processes: int, drops: int = 0) -> list[Stretch]:
     """Stretches that together cover the scope, each place once, the largest first.
+
+    ``drops``: the number of the last drop whose rows need not be there.
 
     Raises:
         NothingSelected: no row and no head is in the scope, though it names a machine or a period.
@@ -69,7 +72,11 @@ def stretches(reader: LedgerReader, scope: Scope, processes: int) -> list[Stretc
     if scope.timed and not _has_rows(reader, scope):
         of = "" if scope.machine is None else f" of {scope.machine!r}"
         raise NothingSelected(f"no rows{of} in that period, so there is nothing to verify")
-    found = [stretch for stream in scope.streams for stretch in _of_stream(reader, scope, stream, processes)]
+    found = [
+        replace(stretch, drops=drops)
+        for stream in scope.streams
+        for stretch in _of_stream(reader, scope, stream, processes)
+    ]
     if scope.machine is not None and not any(_occupied(reader, stretch) for stretch in found):
         where = f" in {scope.streams[0].name}" if len(scope.streams) == 1 else ""
         raise NothingSelected(f"no rows of {scope.machine!r}{where}")
@@ -87,7 +94,11 @@ def _has_rows(reader: LedgerReader, scope: Scope) -> bool:
 
 def _occupied(reader: LedgerReader, stretch: Stretch) -> bool:
     chain = stretch.first.chain
-    return stretch.rows > 0 or reader.last_seq(STREAMS[stretch.stream], chain) is not None
+    return (
+        stretch.rows > 0
+        or reader.last_seq(STREAMS[stretch.stream], chain) is not None
+        or any(True for _ in some_runs(reader, stretch.stream, chain, chain, stretch.drops))
+    )
 
 
 def _of_stream(reader: LedgerReader, scope: Scope, stream: Stream, processes: int) -> Iterator[Stretch]:

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from audit.breaks import Break
-from audit.report import Report
+from audit.report import Drop, Report
 from audit.twin import TwinReport
 
 _SHOWN = 30
@@ -31,6 +31,8 @@ def _parts(report: Report) -> Iterator[RenderableType]:
         f"{_count(report.resources, 'sender description')}, in {report.seconds:.1f} s "
         f"({report.rows_per_s:,.0f} rows/s, {_count(report.processes, 'process', 'processes')})"
     )
+    for drop in report.drops:
+        yield _drop(drop)
     yield Text()
     if report.ok:
         yield Text.from_markup("[bold green]INTACT[/]  nothing contradicts anything")
@@ -80,6 +82,21 @@ def _break(found: Break) -> Text:
     if found.event_time is not None:
         text.append(f"  (event time {_moment(found.event_time)})")
     text.append(f"\n  {found.detail}")
+    return text
+
+
+def _drop(drop: Drop) -> Text:
+    rows = ", ".join(f"{count:,} of {stream}" for stream, count in drop.rows)
+    text = Text(f"Drop {drop.number}: {_count(drop.total, 'row')} ({rows})")
+    if drop.event_seq is None or drop.event_time is None:
+        text.append("; its event was dropped since, a later one covers it")
+        return text
+    text.append(
+        f" dropped by {drop.actor} at {_moment(drop.event_time)} ({drop.reason}), events tally-audit row "
+        f"{drop.event_seq}"
+    )
+    for digest in drop.bundles:
+        text.append(f"\n  in the bundle {digest}")
     return text
 
 

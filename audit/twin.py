@@ -8,18 +8,21 @@ values say, and that neither implementation is the only one that can check the l
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from typing import Final
 
 from audit.errors import AuditError
 from audit.evidence import CHAIN_OFFSET, SeenRow, start_of
 from audit.report import Json
+from audit.retention.declared import read_retention
 from audit.scope import Scope, stretches
 from audit.walk import Stretch, seen_row
 from ledger.chain import HASH_BYTES, link
 from ledger.rows import HASH_FIELD_LENGTH
 from ledger.streams import STREAMS, Stream, stream_named
 from store.reader import LedgerReader, bytes_of
+from store.retention import some_runs
 
 _NAMED: Final = 100
 _STRIDE: Final = 10_000
@@ -65,7 +68,9 @@ class TwinReport:
 class _Comparison:
     """What was compared so far."""
 
-    def __init__(self) -> None:
+    def __init__(self, reader: LedgerReader) -> None:
+        self._reader = reader
+        self._drops = read_retention(reader).counted
         self.named: list[Disagreement] = []
         self.disagreeing = 0
 
@@ -98,7 +103,10 @@ class _Comparison:
                 if outside:
                     continue
                 rows += 1
-                if not own == recomputed == row_hash:
+                agreed = own == recomputed and (
+                    own == row_hash or self._follows_dropped(stream, chain, seq, image, row_hash)
+                )
+                if not agreed:
                     hashes = row_hash.hex(), own.hex(), recomputed.hex()
                     self._note(Disagreement(stream.name, chain, seq, *hashes))
                 if rows % _STRIDE == 0:
@@ -107,6 +115,13 @@ class _Comparison:
             raise AuditError(f"{stream.name}: SQL and COPY do not give the same number of rows") from error
         progress(rows % _STRIDE)
         return rows
+
+    def _follows_dropped(self, stream: Stream, chain: str, seq: int, image: bytes, row_hash: bytes) -> bool:
+        """Whether the row builds on a dropped one; both computed it from the row before that."""
+        return self._drops > 0 and any(
+            run.last_seq == seq - 1 and link(run.last_hash, image) == row_hash
+            for run in some_runs(self._reader, stream.name, chain, chain, self._drops)
+        )
 
     @staticmethod
     def _check_place(stream: Stream, seen: SeenRow, chain: str, seq: int) -> None:
@@ -133,9 +148,13 @@ def verify_twin(
         store.errors.StoreError: the database can't be read.
     """
     chosen = tuple(STREAMS.values()) if streams is None else tuple(map(stream_named, dict.fromkeys(streams)))
-    comparison = _Comparison()
     counts: dict[str, int] = {stream.name: 0 for stream in chosen}
-    with LedgerReader(url) as python, LedgerReader(url, python.export_snapshot()) as twin:
+    with ExitStack() as stack:
+        python = stack.enter_context(LedgerReader(url))
+        snapshot = python.export_snapshot()
+        twin = stack.enter_context(LedgerReader(url, snapshot))
+        side = stack.enter_context(LedgerReader(url, snapshot))
+        comparison = _Comparison(side)
         parts = stretches(python, Scope(chosen), 1)
         total = sum(part.rows for part in parts)
         done = 0

@@ -7,16 +7,17 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 from audit.breaks import Break, BreakKind
 from audit.crew import Alone, Crew, Processes
-from audit.errors import AuditError, unforeseen
+from audit.errors import AuditError, NothingSelected, unforeseen
 from audit.examine import CheckResources, CountRows, Outcome, Task
 from audit.findings import Verdict
-from audit.report import Report, StreamFigures
-from audit.schema_check import check_schema
+from audit.report import Drop, Report, StreamFigures
+from audit.retention.declared import Retention, check_period, read_retention
+from audit.schema_check import Schema, check_schema
 from audit.scope import Scope, stretches
 from audit.walk import Stretch
 from ledger.errors import LedgerError
@@ -27,6 +28,8 @@ from store.reader import LedgerReader, bytes_of
 Progress = Callable[[int, int], None]
 """Told of rows done and rows in all, a few times a second."""
 
+_FIRST_MOMENT: Final = datetime(1, 1, 1, tzinfo=UTC)
+_LAST_MOMENT: Final = datetime(9999, 12, 31, tzinfo=UTC)
 _ALONE: Final = 100_000
 """Rows below which starting processes takes longer than the work."""
 
@@ -96,8 +99,12 @@ def _verified(url: str, scope: Scope, processes: int | None, progress: Progress 
             scope = replace(scope, streams=tuple(one for one in scope.streams if one.name in schema.readable))
         if not scope.streams:
             return result.report(reader.snapshot_time(), time.perf_counter() - started, 1)
-        parts = stretches(reader, scope, count)
+        retention = read_retention(reader, believed=_events_are_readable(reader, scope, schema))
+        result.add_retention(retention)
+        parts = _stretches(reader, scope, count, retention.counted)
         total = sum(part.rows for part in parts)
+        if scope.whole_streams:
+            total = max(total - sum(retention.rows(stream.name) for stream in scope.streams), 0)
         tasks: list[Task] = [*parts, CheckResources()]
         if scope.whole_streams:
             tasks[0:0] = [CountRows(stream.name) for stream in scope.streams]
@@ -113,6 +120,23 @@ def _verified(url: str, scope: Scope, processes: int | None, progress: Progress 
         if scope.whole_streams:
             result.add_foreign(reader.foreign_heads(tuple(STREAMS)))
         return result.report(reader.snapshot_time(), time.perf_counter() - started, count)
+
+
+def _events_are_readable(reader: LedgerReader, scope: Scope, schema: Schema) -> bool:
+    """Whether the table of events, which say what was dropped, is what the migrations made."""
+    events = STREAMS["events"]
+    checked = schema if events in scope.streams else check_schema(reader, [events])
+    return events.name in checked.readable
+
+
+def _stretches(reader: LedgerReader, scope: Scope, processes: int, drops: int) -> list[Stretch]:
+    try:
+        return stretches(reader, scope, processes, drops)
+    except NothingSelected:
+        if scope.timed:
+            start, end = scope.since or _FIRST_MOMENT, scope.until or _LAST_MOMENT
+            check_period(reader, [stream.name for stream in scope.streams], start, end)
+        raise
 
 
 def _check(scope: Scope) -> None:
@@ -146,6 +170,7 @@ class _Result:
         self._counted: dict[str, int] = {}
         self._resources = 0
         self._misnamed: frozenset[bytes] = frozenset()
+        self._drops: tuple[Drop, ...] = ()
 
     def walked(self, rows: int) -> None:
         self._done += rows
@@ -176,6 +201,19 @@ class _Result:
             where = "NULL" if stream is None else stream, "NULL" if chain is None else chain
             self.add_breaks([Break(BreakKind.HEAD_ALTERED, *where, None, None, None, detail)])
 
+    def add_retention(self, retention: Retention) -> None:
+        """Rows that need not be there; runs that no event declares excuse none."""
+        self._drops = retention.drops
+        first = retention.first_undeclared
+        if first is not None:
+            detail = (
+                f"{retention.undeclared} runs of rows are said to be dropped, those of drop "
+                f"{first.drop_number} first, and no audit.retention event in the ledger has their digest: "
+                "they excuse no missing row"
+            )
+            where = first.stream, first.chain, None, None, None
+            self.add_breaks([Break(BreakKind.DROP_UNDECLARED, *where, detail)])
+
     def add_breaks(self, breaks: Iterable[Break]) -> None:
         """Breaks that were found otherwise than by walking."""
         self._verdict.add_breaks(breaks)
@@ -200,6 +238,7 @@ class _Result:
             resources=self._resources,
             breaks=tuple(map(_printable, named.breaks)),
             counts=tuple((_shown(stream), kind, rows) for (stream, kind), rows in named.counts.items()),
+            drops=self._drops,
         )
 
     def _unreached(self) -> list[Break]:

@@ -24,6 +24,7 @@ from ledger.errors import DecodingError
 from ledger.rows import HASH_FIELD_LENGTH, split_fields
 from ledger.streams import Stream
 from store.reader import LOWEST_SEQ, Place, StoredHead, bytes_of, text_of
+from store.retention import DroppedRun
 
 STRIDE: Final = 20_000
 """Rows between two reports of progress: some 25 ms."""
@@ -38,7 +39,7 @@ class Stretch:
     """The part of a stream to walk: from ``first`` up to but not ``end`` (None: the stream's end).
 
     ``rows``: about how many there are.  ``rim``: nobody walks the part before ``first``, so a missing
-    predecessor is reported here.
+    predecessor is reported here.  ``drops``: the number of the last drop whose rows need not be there.
     """
 
     stream: str
@@ -46,6 +47,7 @@ class Stretch:
     end: Place | None
     rows: int
     rim: bool = False
+    drops: int = 0
 
     @property
     def starts_inside(self) -> bool:
@@ -88,8 +90,9 @@ def seen_row(row: bytes) -> SeenRow:
 class Walk:
     """A walk along one stretch of a stream.
 
-    ``heads`` are the stored heads of the stretch's chains, in their order.  ``note`` takes each piece of
-    evidence; ``progress`` is told how many rows were walked since it was told last.
+    ``heads`` are the stored heads of the stretch's chains, in their order, ``dropped`` the runs of their rows
+    that need not be there.  ``note`` takes each piece of evidence; ``progress`` is told how many rows were
+    walked since it was told last.
     """
 
     def __init__(  # noqa: PLR0917  (what it reads, and whom it tells)
@@ -100,11 +103,14 @@ class Walk:
         descriptions: Descriptions,
         note: Callable[[Evidence], None],
         progress: Callable[[int], None],
+        dropped: Iterator[DroppedRun] = iter(()),  # noqa: B008 - an empty one stays empty
     ) -> None:
         self._stream = stream
         self._stretch = stretch
         self._heads = heads
         self._head = next(heads, None)
+        self._dropped = dropped
+        self._run = next(dropped, None)
         self._descriptions = descriptions
         self._note = note
         self._progress = progress
@@ -117,23 +123,38 @@ class Walk:
         row = next(rows, b"")
         while row:
             name = seen_row(row).chain
-            self._heads_without_rows(name)
-            head = None
-            if self._head is not None and self._head.chain == name:
-                head, self._head = self._head, next(self._heads, None)
+            self._chains_without_rows(name)
             hashes, row = self._predecessors(name, row, rows)
-            check = self._check(name, head, hashes)
+            check = self._check(name, hashes)
             row = self._along(check, row, rows)
             check.finish()
-        self._heads_without_rows(None)
+        self._chains_without_rows(None)
         self._count(0, flush=True)
 
-    def _heads_without_rows(self, before: str | None) -> None:
-        while self._head is not None and (before is None or bytes_of(self._head.chain) < bytes_of(before)):
-            self._check(self._head.chain, self._head, ()).finish()
-            self._head = next(self._heads, None)
+    def _chains_without_rows(self, before: str | None) -> None:
+        """Those that have a head or dropped rows only, up to the chain ``before``."""
+        while names := [one.chain for one in (self._head, self._run) if one is not None]:
+            name = min(names, key=bytes_of)
+            if before is not None and bytes_of(name) >= bytes_of(before):
+                return
+            self._check(name, ()).finish()
 
-    def _check(self, name: str, head: StoredHead | None, hashes: tuple[bytes, ...]) -> ChainCheck:
+    def _head_of(self, name: str) -> StoredHead | None:
+        head = self._head
+        if head is None or head.chain != name:
+            return None
+        self._head = next(self._heads, None)
+        return head
+
+    def _dropped_of(self, name: str) -> list[DroppedRun]:
+        found = []
+        while self._run is not None and self._run.chain == name:
+            found.append(self._run)
+            self._run = next(self._dropped, None)
+        return found
+
+    def _check(self, name: str, hashes: tuple[bytes, ...]) -> ChainCheck:
+        head, dropped = self._head_of(name), self._dropped_of(name)
         stretch = self._stretch
         inside = stretch.starts_inside and name == stretch.first.chain
         cut = stretch.end is not None and stretch.ends_inside and name == stretch.end.chain
@@ -141,7 +162,11 @@ class Walk:
         first = 1
         if inside:
             # With nobody to report that the row before is missing, it counts as the first one missing here.
-            first = stretch.first.seq - (stretch.rim and not hashes)
+            first = stretch.first.seq - (
+                stretch.rim
+                and not hashes
+                and not any(run.last_seq == stretch.first.seq - 1 for run in dropped)
+            )
         return ChainCheck(
             stretch.stream,
             name,
@@ -151,6 +176,7 @@ class Walk:
             predecessors=hashes if inside else None,
             descriptions=self._descriptions,
             note=self._note,
+            dropped=dropped,
         )
 
     def _predecessors(self, name: str, row: bytes, rows: Iterator[bytes]) -> tuple[tuple[bytes, ...], bytes]:

@@ -11,8 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from types import TracebackType
-from typing import Final, NamedTuple, Self
+from typing import Any, Final, NamedTuple
 
 import psycopg
 from psycopg import pq, sql
@@ -21,6 +20,7 @@ from psycopg.rows import class_row
 from ledger.rows import COPY_HEADER, HASH_FIELD_LENGTH, split_fields
 from ledger.streams import Stream
 from ledger.twin import recomputed_sql
+from store.closing import Closing
 from store.errors import StoreError, StoreUnavailable
 from store.queries import query
 
@@ -116,7 +116,7 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
-class LedgerReader:
+class LedgerReader(Closing):
     """A connection that reads one snapshot of the ledger, in a transaction that can't write.
 
     Raises (every method):
@@ -139,20 +139,14 @@ class LedgerReader:
                 self._connection.close()
                 raise
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
     def close(self) -> None:
         """End the transaction and the connection."""
         self._connection.close()
+
+    @property
+    def connection(self) -> psycopg.Connection[Any]:
+        """For the other queries of this package."""
+        return self._connection
 
     def export_snapshot(self) -> str:
         """The snapshot's name, for other readers; good as long as this reader is open."""

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from types import TracebackType
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, Final, NamedTuple
 
 import psycopg
 from psycopg import sql
@@ -18,6 +17,7 @@ from psycopg.rows import dict_row
 
 from ledger.heads import Batch, ChainHead
 from ledger.streams import Stream
+from store.closing import Closing
 from store.errors import StoreError
 from store.queries import query
 from store.reader import translated_reading
@@ -109,7 +109,7 @@ class Published(NamedTuple):
     timestamp_token: bytes | None
 
 
-class SealStore:
+class SealStore(Closing):
     """One connection, each statement a transaction of its own but for ``allocate``.
 
     Raises (every method):
@@ -126,20 +126,14 @@ class SealStore:
                 self._connection.close()
                 raise
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
     def close(self) -> None:
         """End the connection, and with it the lock."""
         self._connection.close()
+
+    @property
+    def connection(self) -> psycopg.Connection[Any]:
+        """For the other queries of this package."""
+        return self._connection
 
     def hold_still(self) -> None:
         """From now on see one instant of the database, and write nothing."""

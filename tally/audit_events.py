@@ -7,7 +7,7 @@ Through the same door as everything else: OTLP to the collector.  The chain is `
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import httpx
@@ -15,7 +15,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
     ExportLogsServiceRequest,
     ExportLogsServiceResponse,
 )
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
 from tally.errors import TallyError
@@ -25,9 +25,10 @@ MACHINE: Final = "tally-audit"
 REPORT: Final = "audit.report"
 CORRECTION: Final = "audit.correction"
 _ATTEMPTS: Final = 5
+Value = str | int | Sequence[str]
 
 
-def record(settings: Settings, event_name: str, attributes: Mapping[str, str | int]) -> None:
+def record(settings: Settings, event_name: str, attributes: Mapping[str, Value]) -> None:
     """Put one event on record; a collector that is busy is asked again with the same bytes.
 
     Raises:
@@ -61,7 +62,7 @@ def record(settings: Settings, event_name: str, attributes: Mapping[str, str | i
     raise TallyError(said)
 
 
-def _request(event_name: str, attributes: Mapping[str, str | int]) -> bytes:
+def _request(event_name: str, attributes: Mapping[str, Value]) -> bytes:
     request = ExportLogsServiceRequest()
     group = request.resource_logs.add()
     group.resource.attributes.extend(_pairs({"service.instance.id": MACHINE, "service.name": "tally-audit"}))
@@ -73,11 +74,13 @@ def _request(event_name: str, attributes: Mapping[str, str | int]) -> bytes:
     return request.SerializeToString()
 
 
-def _pairs(attributes: Mapping[str, str | int]) -> list[KeyValue]:
-    return [
-        KeyValue(
-            key=key,
-            value=AnyValue(int_value=value) if isinstance(value, int) else AnyValue(string_value=value),
-        )
-        for key, value in attributes.items()
-    ]
+def _pairs(attributes: Mapping[str, Value]) -> list[KeyValue]:
+    return [KeyValue(key=key, value=_value(value)) for key, value in attributes.items()]
+
+
+def _value(value: Value) -> AnyValue:
+    if isinstance(value, str):
+        return AnyValue(string_value=value)
+    if isinstance(value, int):
+        return AnyValue(int_value=value)
+    return AnyValue(array_value=ArrayValue(values=map(_value, value)))

@@ -11,10 +11,11 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from importlib.resources import files
 from itertools import groupby
 from pathlib import Path
@@ -35,11 +36,13 @@ from audit.bundle.selection import (
 )
 from audit.reconcile.manifest import sha256_of
 from audit.relations import digest_of
+from audit.retention.declared import check_rows, read_retention
 from audit.sealing.log_files import LogFiles
 from ledger.canonical import content_digest
 from ledger.heads import Statement
 from ledger.policies import Policy
 from ledger.rows import Value
+from ledger.streams import STREAMS
 from store.reader import LedgerReader
 from store.seals import Sealed, SealStore
 
@@ -119,6 +122,7 @@ def bundle(
     Raises:
         BundleRefused: the period is empty, a site is unknown, nothing is sealed, the place can't be written.
         LedgerBroken: the ledger or the log is not what was sealed; the message names the row.
+        audit.retention.errors.RowsDropped: rows of the period were dropped; the message names their bundle.
         audit.errors.LogDamaged: a file of the log is missing.
         ledger.errors.BadNote: the policy is none.
         store.errors.StoreError: the database can't be read.
@@ -128,7 +132,9 @@ def bundle(
         store.hold_still()
         # Opened after it, so that it sees every row that is sealed there.
         reader = stack.enter_context(LedgerReader(url))
-        return make_bundle(reader, store, LogFiles(log), place, contents, progress)
+        return make_bundle(
+            reader, store, LogFiles(log), place, contents, progress, partial(_check_there, reader)
+        )
 
 
 def make_bundle(  # noqa: PLR0917 - as ``bundle``
@@ -138,8 +144,11 @@ def make_bundle(  # noqa: PLR0917 - as ``bundle``
     place: Path,
     contents: Contents,
     progress: Progress = lambda _what: None,
+    check: Callable[[Sequence[ChainRows]], None] = lambda _chains: None,
 ) -> Bundled:
     """The same, from what is open already: ``store`` sees one instant, ``reader`` that or a later one.
+
+    ``check`` is told which rows the bundle will have, before any of them is read.
 
     Raises:
         As ``bundle``.
@@ -152,7 +161,7 @@ def make_bundle(  # noqa: PLR0917 - as ``bundle``
     except OSError as error:
         raise BundleRefused(f"{place}: {error.strerror}; choose another place") from error
     try:
-        made = _Making(reader, store, log, folder, contents, policy).run(progress)
+        made = _Making(reader, store, log, folder, contents, policy).run(progress, check)
         progress("packing")
         write_archive(folder, place.absolute())
     except OSError as error:
@@ -165,6 +174,13 @@ def make_bundle(  # noqa: PLR0917 - as ``bundle``
     selection, rows, chains = made
     digest = hashlib.sha256(_manifest_of(place)).hexdigest()
     return Bundled(place, digest, rows, chains, selection)
+
+
+def _check_there(reader: LedgerReader, chains: Sequence[ChainRows]) -> None:
+    """Raise if rows of the bundle were dropped with their chunks: nobody has tampered with anything then."""
+    retention = read_retention(reader)
+    for one in chains if retention.counted else ():
+        check_rows(reader, retention, one.stream.name, one.chain, one.first_seq, one.last_seq)
 
 
 def _manifest_of(place: Path) -> bytes:
@@ -193,11 +209,18 @@ class _Making:
         self._contents = contents
         self._policy = policy
 
-    def run(self, progress: Progress) -> tuple[Selection, dict[str, int], int]:
+    def run(
+        self, progress: Progress, check: Callable[[Sequence[ChainRows]], None]
+    ) -> tuple[Selection, dict[str, int], int]:
         """Write them all."""
         contents = self._contents
         progress("choosing the checkpoint")
-        selection = select(self._store, self._log, self._policy, contents.start, contents.end)
+        periods = (
+            (stream.name, one)
+            for stream in STREAMS.values()
+            for one in self._reader.period(stream, contents.start, contents.end)
+        )
+        selection = select(self._store, self._log, self._policy, contents.start, contents.end, periods)
         opening = self._statement("opening", selection.opening, selection) if selection.opening else None
         closing = self._statement("closing", selection.closing, selection)
         self._put("log/checkpoint", str(selection.note).encode())
@@ -205,6 +228,7 @@ class _Making:
         self._timestamp(selection)
         chains = chains_in_scope(opening, closing, contents.sites)
         moved = [one for one in chains if one.rows > 0]
+        check(moved)
         rows: dict[str, int] = {}
         senders: set[bytes] = set()
         for name, group in groupby(moved, key=lambda one: one.stream.name):

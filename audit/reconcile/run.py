@@ -21,7 +21,9 @@ from audit.reconcile.results import Results, results
 from audit.relations import digest_of
 from audit.report import Report as Verification
 from audit.reporting.model import LedgerBreak, LedgerState, Report, StreamEvidence
+from audit.retention.declared import check_period
 from audit.verify import verify
+from store.reader import LedgerReader
 
 if TYPE_CHECKING:
     from audit.reconcile.export import Exported
@@ -65,6 +67,7 @@ def reconcile_ledger(
     Raises:
         BadRequest: the request can't be answered; the message says why.
         NothingSelected: nothing is on record in that period and scope.
+        audit.retention.errors.RowsDropped: rows of the period were dropped; the message names their bundle.
         store.errors.StoreError: the database can't be read.
     """
     with computed_ledger(url, parameters, asker, verified=verified, progress=progress) as computed:
@@ -101,6 +104,7 @@ def export_ledger(
     """
     from audit.reconcile.export import export  # noqa: PLC0415 - slow to import
 
+    _check_there(url, parameters)
     breaks = verify_ledger(url, progress) if verified else None
     engine = PostgresEngine(url, parameters)
     try:
@@ -175,6 +179,12 @@ def _computed(engine: Engine, parameters: Parameters, masses: ItemMasses, progre
     return found
 
 
+def _check_there(url: str, parameters: Parameters) -> None:
+    """Raise if evidence on the period was dropped: figures without it would be wrong."""
+    with LedgerReader(url) as reader:
+        check_period(reader, STREAMS, parameters.since, parameters.until)
+
+
 def _check_scope(engine: PostgresEngine, parameters: Parameters) -> None:
     missing_sites = [site for site in parameters.sites if site not in engine.analysis.sites_found]
     if missing_sites:
@@ -204,6 +214,7 @@ def computed_ledger(
     url: str, parameters: Parameters, asker: Asker, *, verified: bool, progress: Progress = _silent
 ) -> Iterator[Computed]:
     """:func:`reconcile_ledger`, with the engine kept open for questions about the figures."""
+    _check_there(url, parameters)
     breaks = verify_ledger(url, progress) if verified else None
     engine = PostgresEngine(url, parameters)
     try:

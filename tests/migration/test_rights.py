@@ -48,6 +48,7 @@ def expected_grants() -> set[Grant]:
     grants |= {("tally_sealer", "SELECT", name) for name in (*STREAMS, "chain_heads", "alembic_version")}
     grants |= {("tally_sealer", privilege, name) for privilege in ("SELECT", "INSERT") for name in SEALED}
     grants |= {("tally_audit", "SELECT", name) for name in SEALED}
+    grants |= {(role, "SELECT", "dropped_runs") for role in ("tally_audit", "tally_sealer")}
     return grants
 
 
@@ -108,6 +109,7 @@ def test_everything_of_the_ledger_belongs_to_tally_owner(pristine: Database) -> 
         "AND relkind IN ('r', 'v', 'm') AND relowner = 'tally_owner'::regrole",
     )
     tables = {*STREAMS, *QUEUE, *SEALED, "resources", "chain_heads", "request_digests", "telemetry_hourly"}
+    tables.add("dropped_runs")
     assert {name for (name,) in owned} == tables | {f"{stream}_chained" for stream in STREAMS}
 
 
@@ -161,7 +163,13 @@ def refused(url: str, statement: str, because: str) -> None:
         connection.execute(statement.encode())
 
 
-KEYS: Final = {"resources": "digest", "seal_batches": "batch", "seals": "batch", "checkpoints": "size"}
+KEYS: Final = {
+    "resources": "digest",
+    "seal_batches": "batch",
+    "seals": "batch",
+    "checkpoints": "size",
+    "dropped_runs": "first_seq",
+}
 """A column, for tables that have no seq."""
 
 
@@ -179,7 +187,15 @@ def test_a_stream_is_append_only_for_its_owner_and_for_a_superuser(table: str, f
     check_ledger(filled.audit_url)
 
 
-@pytest.mark.parametrize("table", [*STREAMS, "resources", "chain_heads", *SEALED])
+def test_what_was_dropped_stays_on_record_for_everybody(database: Database) -> None:
+    with psycopg.connect(database.owner_url) as connection:
+        connection.execute("INSERT INTO dropped_runs VALUES (1, 'events', 'a', 1, 9, sha256('x'))")
+    for url in (database.owner_url, database.admin_url):
+        for statement in changes("dropped_runs", "first_seq"):
+            refused(url, statement, "dropped_runs is append-only")
+
+
+@pytest.mark.parametrize("table", [*STREAMS, "resources", "chain_heads", *SEALED, "dropped_runs"])
 def test_services_have_no_right_to_change_a_row(table: str, filled: Database) -> None:
     column = KEYS.get(table, "seq")
     urls = (filled.collector_url, filled.audit_url, filled.grafana_url, filled.inference_url)
@@ -230,7 +246,8 @@ WHERE relnamespace = 'public'::regnamespace AND NOT tgisinternal AND tgname <> '
 
 
 def test_the_triggers_are_there_and_on(pristine: Database) -> None:
-    expected = {(table, name, "O") for table in (*STREAMS, *SEALED, "resources", "chain_heads")
+    tables = (*STREAMS, *SEALED, "resources", "chain_heads", "dropped_runs")
+    expected = {(table, name, "O") for table in tables
                 for name in ("append_only", "no_truncate")}  # fmt: skip
     expected.add(("chain_heads", "forward_only", "O"))
     assert set(fetch(pristine.admin_url, TRIGGERS)) == expected

@@ -89,7 +89,7 @@ def test_there_are_no_other_tables_nor_views(pristine: Database) -> None:
     expected = {(name, "r") for name in (*STREAMS, "resources", "chain_heads", "request_digests")}
     expected |= {("alembic_version", "r"), ("telemetry_hourly", "v")}
     expected |= {("review_queue", "r"), ("review_progress", "r")}
-    expected |= {("seal_batches", "r"), ("seals", "r"), ("checkpoints", "r")}
+    expected |= {("seal_batches", "r"), ("seals", "r"), ("checkpoints", "r"), ("dropped_runs", "r")}
     expected |= {(f"{name}_chained", "v") for name in STREAMS}
     extension = {"pg_stat_statements", "pg_stat_statements_info"}
     assert {row for row in found if row[0] not in extension} == expected
@@ -109,6 +109,7 @@ def test_a_chain_is_found_by_an_index_and_heads_and_requests_are_unique(pristine
         ("seal_batches", "(batch)"),
         ("seals", "(stream, chain, first_seq)"),
         ("checkpoints", "(size, witnessed)"),
+        ("dropped_runs", "(stream, chain, first_seq)"),
     ):
         assert f"CREATE UNIQUE INDEX {table}_pkey ON public.{table} USING btree {key}" in found
 

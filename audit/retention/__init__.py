@@ -1,0 +1,1 @@
+"""Dropping old chunks: what may go, and how what remains is still verified.  See ``docs/retention.md``."""
