@@ -34,7 +34,7 @@ from ledger.merkle import (
     root_hash,
 )
 from ledger.tiles import HASH_LENGTH, TILE_WIDTH, subtrees_in_tiles, tile_path, tile_width
-from store.seals import Seal, Sealed, SealStore
+from store.seals import AUDITING, Seal, Sealed, SealStore
 
 _LEAVES_AT_ONCE: Final = 1 << 18
 
@@ -65,26 +65,39 @@ class Held:
 class Against:
     """The ledger held against all heads.
 
-    ``size``: leaves that the database's log has; ``unsealed``: rows that no head covers yet.
+    ``size``: leaves that the database's log has; ``covered``: those under the largest head that holds and has
+    all that the policy asks for; ``uncovered_rows``: rows that came after it.  ``fresh``: the witnesses that
+    were asked for their own last head are enough, and those heads hold.
     """
 
     held: tuple[Held, ...]
     unasked: tuple[str, ...]
     size: int
-    unsealed: int
+    covered: int
+    uncovered_rows: int
+    fresh: bool
 
     @property
     def ok(self) -> bool:
-        """Whether every head holds, and at least one of them has all that the policy asks for."""
-        held = all(one.verdict is Verdict.HOLDS for one in self.held)
-        return held and any(one.anchor.wanting is None for one in self.held)
+        """Whether every head holds, one of them has all that the policy asks for, and none is kept from us.
+
+        It says nothing of what came after the largest such head: see ``covered``.
+        """
+        return self.holds and self.covered > 0 and self.fresh
+
+    @property
+    def holds(self) -> bool:
+        """Whether every head holds."""
+        return all(one.verdict is Verdict.HOLDS for one in self.held)
 
     def to_json(self) -> dict[str, Json]:
         """As JSON values."""
         return {
             "ok": self.ok,
             "size": self.size,
-            "unsealed": self.unsealed,
+            "covered": self.covered,
+            "uncovered_rows": self.uncovered_rows,
+            "fresh": self.fresh,
             "unasked": list(self.unasked),
             "heads": [
                 {
@@ -106,29 +119,45 @@ class Against:
         }
 
 
-def hold_against(
-    url: str,
-    given: Anchors,
-    log: LogFiles | None,
-    *,
-    progress: Callable[[int, int], None] | None = None,
-) -> Against:
+def hold_against(url: str, given: Anchors, log: LogFiles | None) -> Against:
     """Hold the ledger at ``url`` against these heads, with the published log if there is one.
 
     Raises:
         store.errors.StoreError: the database can't be read.
     """
-    with SealStore(url) as store:
+    with SealStore(url, AUDITING) as store:
         store.hold_still()
-        walk = _Walk(store, log, given.anchors)
-        last = store.last()
-        total = 0 if last is None else last.batch.size
-        for done in walk.run():
-            if progress is not None:
-                progress(done, total)
-        held = tuple(walk.held(anchor) for anchor in given.anchors)
-        unsealed = sum(one.seq - one.sealed_seq for one in store.moved())
-    return Against(held, given.unasked, walk.edge.size, unsealed)
+        return held_by(store, given, log)
+
+
+def held_by(
+    store: SealStore,
+    given: Anchors,
+    log: LogFiles | None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Against:
+    """The same; ``store`` sees one instant of the database, that which is verified too.
+
+    Raises:
+        store.errors.StoreError: the database can't be read.
+    """
+    walk = _Walk(store, log, given.anchors)
+    last = store.last()
+    total = 0 if last is None else last.batch.size
+    for done in walk.run():
+        if progress is not None:
+            progress(done, total)
+    held = tuple(walk.held(anchor) for anchor in given.anchors)
+    holding = [one.anchor for one in held if one.verdict is Verdict.HOLDS]
+    covered = max((one.checkpoint.size for one in holding if one.wanting is None), default=0)
+    return Against(
+        held,
+        given.unasked,
+        walk.edge.size,
+        covered,
+        store.rows() - walk.rows_at.get(covered, 0),
+        given.fresh({one.witness for one in holding if one.witness is not None}),
+    )
 
 
 class _Walk:
@@ -147,6 +176,9 @@ class _Walk:
         self._lost: Lost | None = None
         self._different: int | None = None
         self._last: Sealed | None = None
+        self._rows = 0
+        self.rows_at = {0: 0}
+        """Rows under the heads that end with a batch."""
 
     def run(self) -> Iterator[int]:
         """Make it; yields the leaves done."""
@@ -168,6 +200,9 @@ class _Walk:
                 if self._lost is not None or self.edge.size != sealed.batch.size:
                     return
                 self._last = sealed
+                self._rows += sum(seal.range.rows for seal in mine)
+                if self.edge.size in self._sizes:
+                    self.rows_at[self.edge.size] = self._rows
             yield self.edge.size
 
     def _pages(self) -> Iterator[list[Sealed]]:
@@ -186,7 +221,7 @@ class _Walk:
         begin = self.edge.size
         cuts = [size - begin for size in self._sizes if begin < size <= begin + len(entries)]
         at = 0
-        for cut in sorted({*cuts, len(entries)}):
+        for cut in sorted({*cuts, len(entries)} - {0}):
             before = self.edge.size
             self.edge, files = grow(self.edge, entries[at:cut])
             at = cut

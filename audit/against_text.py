@@ -29,18 +29,27 @@ def _parts(result: Against) -> Iterator[RenderableType]:
         yield Padding(_held(one), (0, 0, 0, 2))
     for sentence in result.unasked:
         yield Padding(Text(f"- {sentence}"), (0, 0, 0, 2))
-    if result.unsealed:
-        yield Text(
-            f"{result.unsealed:,} rows came after the last sealing; no head covers them yet.", style="yellow"
-        )
-    if result.ok:
-        yield Text.assemble(
-            ("UNCHANGED", "bold green"), f"  {result.size:,} leaves are what they were when they were sealed"
-        )
-    elif all(one.verdict is Verdict.HOLDS for one in result.held):
-        yield Text.assemble(("NOT WITNESSED", "bold red"), "  no head has what the policy asks for")
-    else:
+    yield from _conclusion(result)
+
+
+def _conclusion(result: Against) -> Iterator[RenderableType]:
+    if not result.holds:
         yield Text.assemble(("REWRITTEN", "bold red"), "  this is not the history that was sealed")
+        return
+    if not result.covered:
+        yield Text.assemble(("NOT WITNESSED", "bold red"), "  no head has what the policy asks for")
+        return
+    yield Text.assemble(
+        ("UNCHANGED", "bold green" if result.ok else "bold yellow"),
+        f"  the first {result.covered:,} leaves are what they were when that head was signed",
+    )
+    if result.uncovered_rows:
+        yield Text(f"  {result.uncovered_rows:,} rows came after it: of them it says nothing", style="yellow")
+    if not result.fresh:
+        yield Text.assemble(
+            ("NOT ASKED", "bold red"),
+            "  too few witnesses gave their own last head: one that contradicts this may be kept back",
+        )
 
 
 def _held(one: Held) -> Text:

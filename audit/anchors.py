@@ -6,20 +6,21 @@ its quorum cosigned, in the published log, and the last head that each of its wi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from http import HTTPStatus
 from pathlib import Path
 from typing import Final
 
-import httpx
-
+from audit.bounded_http import Unanswered, bounded_exchange
 from audit.errors import AuditError
 from audit.sealing.log_files import CHECKPOINT, WITNESSED, LogFiles
 from audit.sealing.parts import read_policy
 from ledger.checkpoints import Checkpoint
 from ledger.cosignatures import cosignatures
 from ledger.errors import BadNote
-from ledger.notes import MOST_BYTES, Note, parse_note
+from ledger.notes import MOST_BYTES, Note, VerifierKey, parse_note
 from ledger.policies import Policy, Witness, check_note
 
 _ANSWER_S: Final = 5.0
@@ -29,8 +30,9 @@ _ANSWER_S: Final = 5.0
 class Anchor:
     """A head that the ledger has to meet.
 
-    ``source``: where it is from; ``vouched``: who signed it, in words; ``wanting``: what it lacks of what the
-    policy asks for, None if nothing: such a head proves less, and is said to.
+    ``source``: where it is from; ``vouched``: who signed it and when, in words; ``wanting``: what it lacks of
+    what the policy asks for, None if nothing: such a head proves less, and is said to.  ``witness``: who gave
+    it when asked, None for a file.
     """
 
     source: str
@@ -38,14 +40,25 @@ class Anchor:
     note: Note
     vouched: str
     wanting: str | None = None
+    witness: VerifierKey | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Anchors:
-    """All heads, smallest first, and what could not be asked."""
+    """All heads, smallest first; what could not be asked; and the policy, if one was given."""
 
     anchors: tuple[Anchor, ...]
     unasked: tuple[str, ...]
+    policy: Policy | None = None
+
+    def fresh(self, holding: Collection[VerifierKey]) -> bool:
+        """Whether those witnesses whose own last head holds are enough, of those that can be asked.
+
+        What the operator's folder has may be old: what was done after it, only the witnesses can tell.
+        """
+        if self.policy is None or not any(witness.url for witness in self.policy.witnesses):
+            return True
+        return self.policy.quorum_met(holding)
 
 
 def collect(files: Sequence[Path], log: LogFiles | None) -> Anchors:
@@ -78,7 +91,7 @@ def collect(files: Sequence[Path], log: LogFiles | None) -> Anchors:
             "there is no head to hold the ledger against: no published log, and no witness that answers; "
             "give --log DIR or a checkpoint that you kept"
         )
-    return Anchors(tuple(sorted(found, key=lambda one: one.checkpoint.size)), tuple(unasked))
+    return Anchors(tuple(sorted(found, key=lambda one: one.checkpoint.size)), tuple(unasked), policy)
 
 
 def _published(policy: Policy, log: LogFiles | None) -> list[Anchor]:
@@ -97,27 +110,25 @@ def _cosigned(witness: Witness, policy: Policy, unasked: list[str]) -> list[Anch
     """The last head that a witness cosigned, of each log of the policy."""
     found = []
     url = f"{str(witness.url).rstrip('/')}/latest"
-    for log in policy.logs:
+    for origin in sorted({log.key.name for log in policy.logs}):
         try:
-            with httpx.stream("GET", url, params={"origin": log.key.name}, timeout=_ANSWER_S) as reply:
-                content = b""
-                for piece in reply.iter_bytes():
-                    content += piece
-                    if len(content) > MOST_BYTES:
-                        break
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            unasked.append(f"{witness.name} can't be asked: {str(error) or type(error).__name__}")
+            status, content = bounded_exchange(
+                "GET", url, params={"origin": origin}, timeout_s=_ANSWER_S, most_bytes=MOST_BYTES
+            )
+        except Unanswered as error:
+            unasked.append(f"{witness.name} can't be asked: {error}")
             continue
-        if reply.status_code == httpx.codes.NOT_FOUND:
-            unasked.append(f"{witness.name} has cosigned no head of {log.key.name}")
+        if status == HTTPStatus.NOT_FOUND:
+            unasked.append(f"{witness.name} has cosigned no head of {origin}")
             continue
         try:
             note = parse_note(content)
             if not cosignatures(note, [witness.key]):
                 raise BadNote("no cosignature by its key in the policy")  # noqa: TRY301
-            found.append(_anchor(f"{witness.name}, asked at {url}", note, policy))
+            anchor = _anchor(f"{witness.name}, asked at {url}", note, policy)
+            found.append(replace(anchor, witness=witness.key))
         except (BadNote, AuditError) as error:
-            said = f"{witness.name} answered {reply.status_code} with what does not count: {error}"
+            said = f"{witness.name} answered {status} with what does not count: {error}"
             unasked.append(said)
     return found
 
@@ -131,10 +142,17 @@ def _anchor(source: str, note: Note, policy: Policy | None) -> Anchor:
     except BadNote as error:
         raise AuditError(f"{source}: {error}") from error
     names = {witness.key: witness.name for witness in policy.witnesses}
-    by = ", ".join(names[one.key] for one in seen.cosigned)
+    by = ", ".join(f"{names[one.key]} at {_moment(one.unix_s)}" for one in seen.cosigned)
     vouched = f"signed by {seen.log.name}" + (f", cosigned by {by}" if by else "")
     wanting = None if seen.quorum else f"not witnessed: the policy asks for {policy.quorum_text}"
     return Anchor(source, seen.checkpoint, note, vouched, wanting)
+
+
+def _moment(unix_s: int) -> str:
+    try:
+        return f"{datetime.fromtimestamp(unix_s, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    except (OverflowError, ValueError, OSError):
+        return f"second {unix_s}"
 
 
 def _content(path: Path) -> bytes:

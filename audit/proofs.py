@@ -73,19 +73,22 @@ class RowNamed:
 
 @dataclass(frozen=True, slots=True)
 class ProvenRow:
-    """A row, its leaf's proof, and whether the proof ends in a checkpoint that a quorum cosigned."""
+    """A row, its leaf's proof, and whether its checkpoint was published as witnessed.
+
+    Whether it is, only a policy says.
+    """
 
     row: RowNamed
     proof: LogProof
     size: int
-    witnessed: bool
+    published_as_witnessed: bool
 
     def to_json(self) -> dict[str, Any]:
         """For ``--json``."""
         return self.row.to_json() | {
             "index": self.proof.index,
             "size": self.size,
-            "witnessed": self.witnessed,
+            "published_as_witnessed": self.published_as_witnessed,
             "proof": str(self.proof),
         }
 
@@ -211,7 +214,7 @@ def prove_consistency(log: Log, old: int | Note, new: int | Note | None = None) 
     A note is only compared with the log: who signed it, a policy decides (``ledger.policies.check_note``).
 
     Raises:
-        Contradicted: a note has another root than the log at that size.
+        Contradicted: a note, given or published, has another root than the log at that size.
         Behind: a note has more leaves than the log.
         NotSealed: a size is larger than the log, or the old one than the new one.
         LogDamaged: the tiles do not lead to the log's own checkpoint.
@@ -239,7 +242,10 @@ def _compared(log: Log, asked: int | Note, head: Checkpoint, subtree: Subtree) -
     if isinstance(asked, int):
         if asked > head.size:
             raise NotSealed(f"the log has {head.size} leaves: it has no tree of {asked} yet")
-        return Head(asked, _root(asked, head, subtree), _published_of(log, asked))
+        root, note = _root(asked, head, subtree), _published_of(log, asked)
+        if note is not None and (stated := Checkpoint.parse(note.text)).root != root:
+            raise Contradicted(asked, stated.root, root)
+        return Head(asked, root, note)
     stated = Checkpoint.parse(asked.text)
     if stated.origin != head.origin:
         raise BadNote(f"the checkpoint is of {stated.origin[:64]}, the log is {head.origin}")

@@ -7,13 +7,12 @@ on the roots that a verifier trusts, so asking for one checks only that it answe
 
 from __future__ import annotations
 
-import asyncio
 import re
 from datetime import UTC, datetime
 from hashlib import sha256, sha384, sha512
+from http import HTTPStatus
 from typing import Final
 
-import httpx
 from cryptography.x509 import (
     DuplicateExtension,
     InvalidVersion,
@@ -30,6 +29,7 @@ from rfc3161_client import (
     decode_timestamp_response,
 )
 
+from audit.bounded_http import NoAddress, Unanswered, bounded_exchange
 from audit.der import in_order
 from audit.errors import TimestampError, TimestampUnavailable
 
@@ -65,7 +65,7 @@ def request_timestamp(note_bytes: bytes, url: str, timeout_s: float) -> bytes:
     if not note_bytes:
         raise TimestampError("nothing to stamp: expected the bytes of a note")
     request = TimestampRequestBuilder(note_bytes, HashAlgorithm.SHA512).build()
-    token = asyncio.run(_post(url, request.as_bytes(), timeout_s))
+    token = _post(url, request.as_bytes(), timeout_s)
     try:
         response = _decoded(token)
     except TimestampError as error:
@@ -135,28 +135,20 @@ def _in_words(error: Exception) -> str:
     return "; ".join(_OPENSSL.findall(said)) or said[:200]
 
 
-async def _post(url: str, body: bytes, timeout_s: float) -> bytes:
-    content = bytearray()
+def _post(url: str, body: bytes, timeout_s: float) -> bytes:
     headers = {"Content-Type": "application/timestamp-query", "Accept": "application/timestamp-reply"}
     try:
-        # Around everything, as the client's own limit is for each wait: a drop at a time would take for ever.
-        async with (
-            asyncio.timeout(timeout_s),
-            httpx.AsyncClient(timeout=timeout_s) as client,
-            client.stream("POST", url, content=body, headers=headers) as answer,
-        ):
-            if answer.status_code != 200:
-                raise TimestampUnavailable(f"{url} answers {answer.status_code}: expected 200 and a token")
-            async for chunk in answer.aiter_bytes():
-                content += chunk
-                if len(content) > MOST_BYTES:
-                    raise TimestampUnavailable(f"{url} answers more than {MOST_BYTES} bytes: no token")
-    except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
+        status, content = bounded_exchange(
+            "POST", url, content=body, headers=headers, timeout_s=timeout_s, most_bytes=MOST_BYTES
+        )
+    except NoAddress as error:
         raise TimestampError(
             f"{url!r} is no address of an authority: expected http:// or https://"
         ) from error
-    except (httpx.HTTPError, TimeoutError) as error:
+    except Unanswered as error:
         raise TimestampUnavailable(
-            f"{url} does not answer within {timeout_s:g} s ({type(error).__name__}): ask again later"
+            f"{url} does not answer with a token ({error}): ask again later"
         ) from error
-    return bytes(content)
+    if status != HTTPStatus.OK:
+        raise TimestampUnavailable(f"{url} answers {status}: expected 200 and a token")
+    return content

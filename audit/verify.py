@@ -42,12 +42,14 @@ def verify(  # noqa: PLR0917  (a scope has as many sides; all but the first are 
     until: datetime | None = None,
     processes: int | None = None,
     progress: Progress | None = None,
+    snapshot: str | None = None,
 ) -> Report:
     """Verify the ledger at ``url``, or the part that is asked for.
 
     ``machine`` is a chain: a machine, or a model in ``governance``.  ``since`` and ``until`` (excluded) are
     aware moments of event time; of each chain the part from its first to its last row in that period is
-    verified. ``processes`` is the number of processes, of the processors that there are by default.
+    verified.  ``snapshot``: an instant of the database that somebody exported and holds.  ``processes`` is
+    the number of processes, of the processors that there are by default.
 
     Raises:
         ledger.errors.UnknownStream: a stream of that name does not exist.
@@ -63,7 +65,7 @@ def verify(  # noqa: PLR0917  (a scope has as many sides; all but the first are 
     _check(scope)
     heard = None if progress is None else _Heard(progress)
     try:
-        return _verified(url, scope, processes, heard)
+        return _verified(url, scope, processes, heard, snapshot)
     except (AuditError, StoreError, LedgerError):
         raise
     except Exception as error:
@@ -87,10 +89,12 @@ class _Heard:
             raise
 
 
-def _verified(url: str, scope: Scope, processes: int | None, progress: Progress | None) -> Report:
+def _verified(
+    url: str, scope: Scope, processes: int | None, progress: Progress | None, snapshot: str | None
+) -> Report:
     started = time.perf_counter()
     count = processes or len(os.sched_getaffinity(0))
-    with LedgerReader(url) as reader:
+    with LedgerReader(url, snapshot) as reader:
         result = _Result(scope, progress)
         schema = check_schema(reader, scope.streams)
         result.add_breaks(schema.breaks)

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from http import HTTPStatus
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Protocol, Self
+from typing import Final, Protocol
 
-import httpx
-
+from audit.bounded_http import Unanswered, bounded_exchange
 from audit.errors import LogDamaged
 from audit.sealing.log_files import CHECKPOINT, LogFiles, beginning
 from ledger.errors import BadNote, BadProof
@@ -43,8 +42,7 @@ class Log(Protocol):
 def open_log(where: str | Path) -> Iterator[Log]:
     """The log in a folder, or below an ``http://`` or ``https://`` address."""
     if str(where).startswith(("http://", "https://")):
-        with WebLog(str(where)) as web:
-            yield web
+        yield WebLog(str(where))
     else:
         yield LogFiles(Path(where))
 
@@ -54,15 +52,6 @@ class WebLog:
 
     def __init__(self, address: str) -> None:
         self._address = address.rstrip("/")
-        self._client = httpx.Client(timeout=ANSWER_S, follow_redirects=False)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._client.close()
 
     def read(self, path: str) -> bytes:
         """A file of the log; of a partial tile that is full by now, the beginning of the full one."""
@@ -87,21 +76,15 @@ class WebLog:
 
     def _get(self, path: str) -> bytes | None:
         """A file; None if the server has none of that path."""
-        most = _most_bytes(path)
-        content = b""
+        url = f"{self._address}/{path}"
         try:
-            with self._client.stream("GET", f"{self._address}/{path}") as reply:
-                if reply.status_code in {httpx.codes.NOT_FOUND, httpx.codes.GONE}:
-                    return None
-                if reply.status_code != httpx.codes.OK:
-                    raise LogDamaged(f"{self._address}/{path}: answered {reply.status_code}, expected 200")
-                for piece in reply.iter_bytes():
-                    content += piece
-                    if len(content) > most:
-                        raise LogDamaged(f"{self._address}/{path}: longer than {most} bytes")
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            said = str(error) or type(error).__name__
-            raise LogDamaged(f"{self._address}/{path} can't be read: {said}") from error
+            status, content = bounded_exchange("GET", url, timeout_s=ANSWER_S, most_bytes=_most_bytes(path))
+        except Unanswered as error:
+            raise LogDamaged(f"{url} can't be read: {error}") from error
+        if status in {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}:
+            return None
+        if status != HTTPStatus.OK:
+            raise LogDamaged(f"{url}: answered {status}, expected 200")
         return content
 
 

@@ -22,6 +22,8 @@ from store.errors import StoreError
 from store.queries import query
 from store.reader import translated_reading
 
+AUDITING: Final = "tally audit"
+"""The name under which an audit's connections go: they are not to be told apart."""
 _PAGE: Final = 10_000
 _LOCK: Final = int.from_bytes(b"tallyseal"[1:], "big") >> 1
 """The advisory lock that a sealer holds: any number that nobody else takes."""
@@ -117,9 +119,9 @@ class SealStore(Closing):
         StoreError: the database refuses.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, application: str = "tally sealer") -> None:
         with translated_reading():
-            self._connection = psycopg.connect(url, autocommit=True, application_name="tally sealer")
+            self._connection = psycopg.connect(url, autocommit=True, application_name=application)
             try:
                 self._connection.execute(query("sealer_session"))
             except BaseException:
@@ -135,10 +137,15 @@ class SealStore(Closing):
         """For the other queries of this package."""
         return self._connection
 
-    def hold_still(self) -> None:
-        """From now on see one instant of the database, and write nothing."""
+    def hold_still(self) -> str:
+        """From now on see one instant of the database, and write nothing; its name, for other readers."""
         with translated_reading():
             self._connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        return str(self._rows("seals_snapshot")[0]["name"])
+
+    def rows(self) -> int:
+        """How many rows all chains have, by their heads."""
+        return int(self._rows("sealer_rows")[0]["rows"])
 
     def lock(self) -> bool:
         """Become the one sealer of this database; False while another is."""

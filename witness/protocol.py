@@ -15,7 +15,7 @@ from ledger.checkpoints import Checkpoint
 from ledger.encoded import decimal, decoded_hash
 from ledger.errors import BadNote, BadProof, BadSignature
 from ledger.merkle import EMPTY_ROOT, check_consistency
-from ledger.notes import Note, VerifierKey, parse_note, verified
+from ledger.notes import Note, Signature, VerifierKey, parse_note, verified
 from witness.errors import Outcome, Refused
 
 MOST_HASHES: Final = 63
@@ -49,7 +49,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """A checkpoint that the log signed; ``note`` has the signatures by keys that we trust, and no others."""
+    """A checkpoint that the log signed; ``note`` has one signature by each key that we trust, no others."""
 
     checkpoint: Checkpoint
     note: Note
@@ -122,8 +122,11 @@ def signed_checkpoint(request: Request, logs: Mapping[str, Sequence[VerifierKey]
         checkpoint = Checkpoint.parse(request.note.text)
     except BadNote as error:
         raise Refused(Outcome.MALFORMED, str(error)) from error
-    by_the_log = tuple(one for one in request.note.signatures if (one.name, one.key_id) in found)
-    return Signed(checkpoint, Note(request.note.text, by_the_log))
+    first: dict[tuple[str, bytes], Signature] = {}
+    for one in request.note.signatures:
+        if (one.name, one.key_id) in found:
+            first.setdefault((one.name, one.key_id), one)
+    return Signed(checkpoint, Note(request.note.text, tuple(first.values())))
 
 
 def contradicts(checkpoint: Checkpoint, head: Head | None) -> bool:

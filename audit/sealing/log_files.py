@@ -61,12 +61,27 @@ class LogFiles:
         Raises:
             LogDamaged: what lies there is no signed note.
         """
-        if not (self.folder / name).exists():
+        if not self._has(name):
             return None
         try:
             return parse_note(self.read(name))
         except BadNote as error:
             raise LogDamaged(f"{self.folder / name}: {error}") from error
+
+    @property
+    def has_tiles(self) -> bool:
+        """Whether there is any tree.
+
+        Raises:
+            LogDamaged: the folder can't be read.
+        """
+        return self._has("tile")
+
+    def _has(self, name: str) -> bool:
+        try:
+            return (self.folder / name).exists()
+        except OSError as error:
+            raise LogDamaged(f"{self.folder / name}: {error.strerror}") from error
 
     def put_tiles(self, files: Mapping[str, bytes]) -> None:
         """Write tiles and bundles, durable when this returns.
@@ -122,14 +137,21 @@ class LogFiles:
         """Publish a checkpoint, durable when this returns; a crash within leaves the one before it.
 
         Raises:
-            LogDamaged: it can't be written.
+            LogDamaged: it can't be written, or nobody could read it.
         """
         place = self.folder / name
+        content = str(note).encode()
+        try:
+            parse_note(content)
+        except BadNote as error:
+            raise LogDamaged(
+                f"{place} is left as it is, as the new one could not be read: {error}"
+            ) from error
         part = place.with_name(f".{name}.{secrets.token_hex(4)}")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with part.open("wb") as file:
-                file.write(str(note).encode())
+                file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
             part.replace(place)

@@ -31,7 +31,8 @@ class SealerMetrics:
             "tally_sealer_left_out_chains", "Chains that can't be sealed, because rows of theirs are missing."
         )
         self.forked = self._gauge(
-            "tally_sealer_fork_refused", "1 while database and published log contradict each other."
+            "tally_sealer_fork_refused",
+            "1 while database, published log and witnesses contradict each other.",
         )
         self.active = self._gauge("tally_sealer_active", "1 if this is the one sealer, 0 while another is.")
         self.rows = Counter("tally_sealer_rows_total", "Rows that were sealed.", registry=self.registry)
@@ -64,7 +65,6 @@ class SealerMetrics:
 
     def sealed(self, done: Round) -> None:
         """After a round."""
-        self.forked.set(0)
         self.rows.inc(done.rows)
         self.left_out.set(len(done.left_out))
         if done.head is not None:

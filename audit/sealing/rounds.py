@@ -12,7 +12,7 @@ from audit.errors import ForkRefused, TimestampError
 from audit.sealing.log_files import WITNESSED, LogFiles
 from audit.sealing.metrics import SealerMetrics
 from audit.sealing.sealer import Round, Sealer
-from audit.sealing.witnesses import Answer, Witnesses, with_signatures
+from audit.sealing.witnesses import SERIOUS, Answer, Witnesses, with_signatures
 from audit.timestamps import request_timestamp
 from ledger.checkpoints import Checkpoint
 from ledger.notes import Note, SigningKey
@@ -32,6 +32,11 @@ class Done:
     note: Note | None
     quorum: bool
     answers: tuple[Answer, ...]
+
+    @property
+    def contradiction(self) -> str | None:
+        """What a witness says against the log: that it knows more of it, or another history."""
+        return next((one.trouble for one in self.answers if one.reason in SERIOUS), None)
 
 
 class Rounds:
@@ -95,7 +100,9 @@ class Rounds:
             self.metrics.sealed(done)
         for one in done.left_out:
             _LOG.error("chain_left_out", stream=one.stream, chain=one.chain, reason=one.reason)
-        return self._witnessed(self._store, done)
+        published = self._witnessed(self._store, done)
+        self.metrics.forked.set(published.contradiction is not None)
+        return published
 
     def _witnessed(self, store: SealStore, done: Round) -> Done:
         note = done.note
@@ -116,8 +123,8 @@ class Rounds:
                 self._files.put_note(note)
         for answer in answers:
             if answer.trouble is not None:
-                serious = answer.reason in {"ahead", "contradicted"}
-                (_LOG.error if serious else _LOG.warning)("witness_gave_none", trouble=answer.trouble)
+                level = _LOG.error if answer.reason in SERIOUS else _LOG.warning
+                level("witness_gave_none", trouble=answer.trouble)
         quorum = seen.quorum and policy.quorum is not None
         self.metrics.quorum.set(quorum)
         if quorum and done.head is not None:

@@ -3,8 +3,7 @@
 1. The next tree is allocated in the database: its size, root and seals in one transaction.  A crash before it
    leaves nothing.  From here on there is one tree of that size, for every sealer, for ever.
 2. Its tiles are written as files.  A crash leaves some of them; ``recover`` makes them all again from the
-rows,
-   and refuses if they do not lead to the root that was allocated.
+   rows, and refuses if they do not lead to the root that was allocated.
 3. The checkpoint is signed and published.  Ed25519 gives the same signature again, so that a crash before or
    after it is the same.
 4. The database notes that it was published.  A crash before it loses a line of a list.
@@ -24,7 +23,7 @@ from typing import Final
 
 from audit.errors import ForkRefused
 from audit.sealing.batches import MOST_ROWS, LeftOut, next_ranges, sealed_as
-from audit.sealing.log_files import LogFiles
+from audit.sealing.log_files import CHECKPOINT, WITNESSED, LogFiles
 from audit.sealing.reading import batch_entries, found_rows
 from ledger.checkpoints import Checkpoint
 from ledger.growth import Edge, grow
@@ -89,9 +88,7 @@ class Sealer:
             edge, files = self._next_allocated()
             self._files.put_tiles(files)
             self._edge = edge
-        self._lines = {}
-        if self._head is not None:
-            self._lines = {head.place: head.line for head in self._store.heads(self._head.batch.number)}
+        self._lines = self._stated(self._head)
         return self._publish(0, ())
 
     def seal(self) -> Round:
@@ -150,13 +147,23 @@ class Sealer:
         if self._head is None:
             return Round(None, None, rows, left, more)
         head = Checkpoint(self._key.name, self._head.batch.size, self._head.root)
-        note = self._files.note()
-        if note is None or note.text != head.text:
-            note = sign_note(head.text, self._key)
+        published = self._files.note()
+        note = self._signed(head.text, published)
+        if note != published:
             self._files.put_note(note)
             self._store.publish(head.size, str(note), witnessed=False)
             self._files.drop_partial(self._edge.size)
         return Round(self._head, note, rows, left, more)
+
+    def _signed(self, text: str, published: Note | None) -> Note:
+        """The head with this key's signature; what others have signed of it already stays beside it."""
+        signed = sign_note(text, self._key)
+        if published is None or published.text != text:
+            return signed
+        (mine,) = signed.signatures
+        others = [one for one in published.signatures if (one.name, one.key_id) != (mine.name, mine.key_id)]
+        whole = published.signatures.count(mine) == 1 and len(others) == len(published.signatures) - 1
+        return published if whole else Note(text, (mine, *others))
 
     def _now(self) -> datetime:
         """The clock, but never before the last batch's time."""
@@ -177,28 +184,50 @@ class Sealer:
             )
 
     def _check_published(self) -> None:
-        """Refuse if the published head is none that this database allocated."""
-        note = self._files.note()
-        if note is None:
-            return
-        published = Checkpoint.parse(note.text)
+        """Refuse if a published head is none that this database allocated."""
+        for name in (CHECKPOINT, WITNESSED):
+            note = self._files.note(name)
+            if note is not None:
+                self._check_head(name, Checkpoint.parse(note.text))
+        if self._head is None and self._files.has_tiles:
+            raise ForkRefused(
+                f"{self._files.folder} has the tiles of a log, and the database has none: restore the "
+                f"database, or give a new log a folder and a name of its own. {_REFUSED}"
+            )
+
+    def _check_head(self, name: str, published: Checkpoint) -> None:
         if published.origin != self._key.name:
             raise ForkRefused(
-                f"{self._files.folder} has the log of {published.origin}, the key is of {self._key.name}"
+                f"{self._files.folder / name} is of the log {published.origin}, "
+                f"the key is of {self._key.name}"
             )
         known = self._store.of_size(published.size)
         if known is None:
             has = "no leaves" if self._head is None else f"{self._head.batch.size} leaves"
             raise ForkRefused(
-                f"a head of {published.size} leaves was published, and the database's log has {has} and "
-                "never had that size: it is an older state (a backup that was restored?) or another "
+                f"a head of {published.size} leaves was published ({name}), and the database's log has {has} "
+                "and never had that size: it is an older state (a backup that was restored?) or another "
                 f"history. {_REFUSED}"
             )
-        if known.root != published.root or self._edge.root != published.root:
+        tiles = self._edge.root if name == CHECKPOINT else known.root
+        if known.root != published.root or tiles != published.root:
             raise ForkRefused(
-                f"the published head of {published.size} leaves has another root than the database's: "
-                f"two histories. {_REFUSED}"
+                f"the published head of {published.size} leaves ({name}) has another root than the "
+                f"database's: two histories. {_REFUSED}"
             )
+
+    def _stated(self, head: Sealed | None) -> dict[tuple[bytes, bytes], str]:
+        """The lines of the last statement, on which the next one goes on, if they are what was sealed."""
+        if head is None:
+            return {}
+        lines = {one.place: one.line for one in self._store.heads(head.batch.number)}
+        text = statement_text(head.batch, (lines[place] for place in sorted(lines)))
+        if statement_digest(text) != head.heads_digest:
+            raise ForkRefused(
+                f"the seals do not give the statement of heads that ends batch {head.batch.number}: seals or "
+                f"seal_batches were altered since. {_REFUSED}"
+            )
+        return lines
 
     def _next_allocated(self) -> tuple[Edge, dict[str, bytes]]:
         """The first batch whose tiles are not published, made again from the rows."""

@@ -62,26 +62,33 @@ async def _rounds(
     metrics: SealerMetrics,
     stopping: threading.Event,
 ) -> None:
-    """One round after the other, each in a thread, as database, files and witnesses all block."""
+    """One round after the other, each in a thread, as database, files and witnesses all block.
+
+    Whatever fails, the next round is tried; until one succeeds, the program is not ready.
+    """
     trouble = ""
     while not stopping.is_set():
         try:
             done = await asyncio.to_thread(rounds.run, stopping.is_set)
-        except (AuditError, StoreError, LedgerError) as error:
-            metrics.failures.labels(type(error).__name__).inc()
-            readiness.unready(str(error))
-            if str(error) != trouble:  # an outage is said once, not every few seconds
-                level = _LOG.error if isinstance(error, ForkRefused) else _LOG.warning
-                level("round_failed", reason=type(error).__name__, trouble=str(error))
-            trouble = str(error)
-        else:
+            _say(done, readiness)
             trouble = ""
-            readiness.ready()
-            _say(done)
+        except Exception as error:  # noqa: BLE001  # a loop that ended would look as healthy as one that works
+            foreseen = isinstance(error, (AuditError, StoreError, LedgerError))
+            said = str(error) if foreseen else f"not foreseen: {type(error).__name__}: {error}"
+            metrics.failures.labels(type(error).__name__).inc()
+            readiness.unready(said)
+            if said != trouble:  # an outage is said once, not every few seconds
+                level = _LOG.warning if foreseen and not isinstance(error, ForkRefused) else _LOG.error
+                level("round_failed", reason=type(error).__name__, trouble=said, exc_info=not foreseen)
+            trouble = said
         await asyncio.to_thread(stopping.wait, interval_s)
 
 
-def _say(done: Done | None) -> None:
+def _say(done: Done | None, readiness: Readiness) -> None:
+    if done is not None and done.contradiction is not None:
+        readiness.unready(done.contradiction)
+    else:
+        readiness.ready()
     if done is None:
         _LOG.info("standing_by", why="another sealer is at work on this database")
     elif done.sealed.rows and done.sealed.head is not None:

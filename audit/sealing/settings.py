@@ -26,7 +26,7 @@ class SealerSettings(BaseSettings):
     )
     interval_s: float = Field(10.0, ge=0.1, le=3600, description="between two rounds")
     niceness: int = Field(
-        10, ge=0, le=19, description="how far the sealer steps back where ingest wants the processors"
+        19, ge=0, le=19, description="how far the sealer steps back where ingest wants the processors"
     )
     timestamp_url: str | None = Field(None, description="RFC 3161 authority for witnessed checkpoints")
     host: str = Field("127.0.0.1", description="address of health and metrics")

@@ -7,6 +7,8 @@ FROM (VALUES
     ('client_encoding', 'UTF8'),
     ('TimeZone', 'UTC'),
     ('statement_timeout', '60s'),
+    ('transaction_timeout', '0'),
+    ('idle_in_transaction_session_timeout', '0'),
     ('lock_timeout', '10s'),
     ('jit', 'off'),
     ('max_parallel_workers_per_gather', '0'),

@@ -58,6 +58,8 @@ def prove(
 ) -> None:
     """Prove that a row is in the published log: a C2SP tlog-proof. Or check one: exit code 1 if it fails.
 
+    With --policy a new proof is checked too; without, it says only what the log's file is called.
+
     Example: tally prove transactions rvm-0003 17 -o row.proof
 
     Example: tally prove --check row.proof --policy policy
@@ -69,26 +71,35 @@ def prove(
         return
     if stream is None or chain is None or seq is None:
         raise TallyError("name the row: its stream, its chain and its seq, as in `transactions rvm-0003 17`")
-    if policy is not None or row_hash is not None:
-        raise TallyError("--policy and --row-hash belong to --check")
+    if row_hash is not None:
+        raise TallyError("--row-hash belongs to --check")
     from audit.proofs import prove_row
+    from audit.sealing.parts import read_policy
     from audit.web_log import open_log
+    from ledger.merkle import leaf_hash
     from ledger.streams import stream_named
     from store.seals import SealStore
 
     definition = stream_named(stream)
+    believed = None if policy is None else read_policy(policy)
     with SealStore(address(url)) as store, open_log(log or read_settings().tlog_dir) as published:
         proven = prove_row(store, published, definition, chain, seq)
+    seen = None if believed is None else proven.proof.check(leaf_hash(proven.row.row_hash), believed)
     text = str(proven.proof)
     _written(path, text)
     if json:
-        print_json(proven.to_json() | {"file": None if path is None else str(path)})
+        checked = {} if seen is None else {"witnessed": seen.quorum}
+        print_json(proven.to_json() | checked | {"file": None if path is None else str(path)})
     elif path is None:
         typer.echo(text, nl=False)
     else:
-        state = "witnessed" if proven.witnessed else "NOT YET WITNESSED"
+        state = f"published as {'' if proven.published_as_witnessed else 'not yet '}witnessed"
+        if seen is not None:
+            state = "witnessed" if seen.quorum else "NOT WITNESSED as the policy asks"
         what = f"leaf {proven.proof.index:,} of {proven.size:,}, {len(proven.proof.hashes)} hashes, {state}"
         note("proof", f"{stream} {chain} row {seq}: {what}; in {path}")
+    if seen is not None and not seen.quorum:
+        raise typer.Exit(FOUND)
 
 
 def _check(path: Path, policy_path: Path, row_hash: str | None, *, json: bool) -> None:
@@ -133,7 +144,7 @@ def _tell_checked(
                 "size": seen.checkpoint.size,
                 "origin": seen.checkpoint.origin,
                 "row_hash": entry.hex(),
-                "row": None if row is None else row.to_json(),
+                "row_as_stated": None if row is None else row.to_json(),
                 "cosigned": cosigned,
                 "trouble": wanting,
             }

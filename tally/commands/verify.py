@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
@@ -48,24 +49,32 @@ def verify(
 
     Example: tally verify --against policy.txt --against kept/checkpoint
     """
-    from audit.against import hold_against
+    from audit.against import held_by
     from audit.against_text import against_text
     from audit.anchors import collect
     from audit.sealing.log_files import LogFiles
     from audit.text import report_text, twin_text
     from audit.twin import verify_twin
     from audit.verify import verify as verify_ledger
+    from store.seals import AUDITING, SealStore
 
     address = url or audit_url(read_settings())
     folder = LogFiles(log or read_settings().tlog_dir)
     anchors = collect(against, folder) if against else None
-    with LongWork("verifying", "rows", shown=False if json else None) as work:
-        report = verify_ledger(address, stream, machine, utc(since), utc(until), processes, work.update)
-    second = verify_twin(address, stream) if twin else None
     held = None
-    if anchors is not None:
-        with LongWork("making the log's tree again", "leaves", shown=False if json else None) as work:
-            held = hold_against(address, anchors, folder, progress=work.update)
+    with contextlib.ExitStack() as stack:
+        store = snapshot = None
+        if anchors is not None:
+            store = stack.enter_context(SealStore(address, AUDITING))
+            snapshot = store.hold_still()
+        with LongWork("verifying", "rows", shown=False if json else None) as work:
+            report = verify_ledger(
+                address, stream, machine, utc(since), utc(until), processes, work.update, snapshot
+            )
+        second = verify_twin(address, stream) if twin else None
+        if store is not None and anchors is not None:
+            with LongWork("making the log's tree again", "leaves", shown=False if json else None) as work:
+                held = held_by(store, anchors, folder, work.update)
     if json:
         more = {} if second is None else {"twin": second.to_json()}
         print_json(report.to_json() | more | ({} if held is None else {"against": held.to_json()}))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Final
+from threading import Thread
+from typing import Final, Self
 
 import psycopg
 import pytest
@@ -15,6 +17,7 @@ from audit.anchors import collect
 from audit.errors import AuditError
 from audit.sealing.log_files import LogFiles
 from audit.verify import verify
+from ledger.checkpoints import Checkpoint
 from ledger.cosignatures import cosign
 from ledger.notes import Note, parse_note
 from tally.testing import Cluster, Database
@@ -67,7 +70,7 @@ def test_a_ledger_that_only_grew_meets_every_head_that_it_ever_had(sealed: Seale
     result = sealed.against(*files)
     assert [one.verdict for one in result.held] == [Verdict.HOLDS] * 3
     assert result.ok
-    assert (result.size, result.unsealed) == (653, 7)
+    assert (result.size, result.covered, result.uncovered_rows) == (653, 653, 7)
 
 
 def rechain_all(sealed: Sealed) -> None:
@@ -243,3 +246,88 @@ def test_two_policies_are_one_too_many_and_a_missing_file_is_named(sealed: Seale
         sealed.against(tmp_path / "a", tmp_path / "b")
     with pytest.raises(AuditError, match="missing"):
         sealed.against(tmp_path / "missing")
+
+
+# --- what is kept from the auditor ---
+
+
+class WitnessAt:
+    """A witness's ``/latest``, over HTTP: the note that it is told to give, or none."""
+
+    def __init__(self, content: bytes | None) -> None:
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.send_response(404 if content is None else 200)
+                self.end_headers()
+                self.wfile.write(content or b"nothing\n")
+
+            def log_message(self, *_: object) -> None: ...
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self._thread = Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.mark.parametrize("answers", ["none", "old", "newest"])
+def test_a_rewriting_behind_an_old_witnessed_head_does_not_pass(
+    answers: str, sealed: Sealed, tmp_path: Path
+) -> None:
+    """Everything after a witnessed head is rewritten and signed by the log alone; witnesses are out of
+    reach."""
+    old = cosigned(parse_note((tmp_path / "checkpoint.1").read_bytes()), 1)
+    newest = cosigned(parse_note((sealed.kept / "checkpoint").read_bytes()), 1)
+    with Attacker(sealed.database.admin_url) as attacker:
+        attacker.alter("transactions", "m-2", 47, "mass_mg", "mass_mg * 3")
+        attacker.rechain("transactions", "m-2", 47)
+    forged = tmp_path / "forged"
+    with psycopg.connect(sealed.database.admin_url) as connection:
+        connection.execute("SET session_replication_role = replica")
+        for table in ("seals", "seal_batches"):
+            connection.execute(f"DELETE FROM {table} WHERE batch > 1".encode())
+        connection.execute("DELETE FROM checkpoints")
+    seal_now(sealed.database, forged)
+    LogFiles(forged).put_note(old, "checkpoint.witnessed")
+    given = {"none": None, "old": str(old).encode(), "newest": str(newest).encode()}[answers]
+    with WitnessAt(given) as witness:
+        policy = tmp_path / "policy"
+        policy.write_text(policy_text(WITNESSES[0], quorum=1, url=witness.url))
+        result = sealed.against(policy, log=forged)
+    if answers == "newest":
+        assert not result.holds
+    else:
+        assert result.holds, "the old head covers what was not touched"
+        assert result.fresh is (answers == "old")
+        assert result.covered == old_size(old)
+        assert result.uncovered_rows > 400
+    assert result.ok is (answers == "old"), "a witness that never saw more can't tell more"
+
+
+def old_size(note: Note) -> int:
+    return Checkpoint.parse(note.text).size
+
+
+def test_a_made_up_seal_hides_no_row_that_came_later(sealed: Sealed) -> None:
+    sealed.writer.fill("telemetry", "m-1", 1_000, 501)
+    with psycopg.connect(sealed.database.admin_url) as connection:
+        connection.execute(
+            "INSERT INTO seals VALUES (99, 'telemetry', 'm-1', 501, 1500, 1000000000, sha256('x'), '{}')"
+        )
+    result = sealed.against()
+    assert result.covered == 653
+    assert result.uncovered_rows == 1_000
+
+
+def test_a_first_row_of_a_later_batch_that_is_gone_is_named(sealed: Sealed) -> None:
+    with Attacker(sealed.database.admin_url) as attacker:
+        attacker.run("DELETE FROM telemetry WHERE machine_id = 'm-1' AND seq = 101")
+    (held,) = sealed.against().held
+    assert held.verdict is Verdict.CONTRADICTED
+    assert held.row == ("telemetry", "m-1", 101)

@@ -20,10 +20,11 @@ import structlog
 from audit.proofs import prove_row
 from audit.sealing.log_files import LogFiles
 from ledger.checkpoints import Checkpoint
+from ledger.cosignatures import cosign
 from ledger.encoded import base64_of, decoded
 from ledger.log_proofs import LogProof
 from ledger.merkle import check_consistency, leaf_hash
-from ledger.notes import parse_note, sign_note
+from ledger.notes import Note, parse_note, sign_note
 from ledger.policies import Policy
 from ledger.streams import stream_named
 from store.seals import SealStore
@@ -175,7 +176,7 @@ def test_a_row_is_proven_and_the_proof_checks_offline(log: Log, tmp_path: Path) 
     path.write_text(found["proof"])
     checked = log.found(log("prove", "--check", path, "--policy", log.policy, "--json"))
     assert checked["ok"]
-    assert checked["row"] == {
+    assert checked["row_as_stated"] == {
         "stream": "governance",
         "chain": "model x",
         "seq": 30,
@@ -246,7 +247,7 @@ def test_options_that_do_not_fit_are_one_line(log: Log, tmp_path: Path) -> None:
         (("prove", "--check", tmp_path / "none", "--policy", log.policy), "can't be read"),
         (("prove", "--check", log.policy, "--policy", tmp_path / "none"), "can't be read"),
         (("prove", "--check", log.policy, "--policy", log.policy, "--row-hash", "xy"), "64 hexadecimal"),
-        (("prove", "events", "a", "1", "--row-hash", "xy"), "belong to --check"),
+        (("prove", "events", "a", "1", "--row-hash", "xy"), "belongs to --check"),
         (("prove-consistency", "5", "--log", tmp_path / "none"), "no checkpoint yet"),
         (("prove-consistency", tmp_path / "none"), "can't be read"),
         (("prove-consistency", log.policy), "a note"),
@@ -284,8 +285,39 @@ def test_the_witnessed_checkpoint_is_taken_if_it_covers_the_row(log: Log) -> Non
     log.writer.fill("events", "a", 20, 21)
     log.seal()
     early, late = (log.found(log.prove("events", "a", seq, "--json")) for seq in (5, 25))
-    assert (early["size"], early["witnessed"]) == (21, True)
-    assert (late["size"], late["witnessed"]) == (42, False)
+    assert (early["size"], early["published_as_witnessed"]) == (21, True)
+    assert (late["size"], late["published_as_witnessed"]) == (42, False)
+
+
+def test_a_file_called_witnessed_is_not_called_so_where_a_policy_is_given(log: Log, tmp_path: Path) -> None:
+    log.writer.fill("events", "a", 20)
+    log.seal()
+    shutil.copy(log.folder / "checkpoint", log.folder / "checkpoint.witnessed")
+    path = tmp_path / "row.proof"
+    assert "published as witnessed" in log.prove("events", "a", 5, "-o", path)[2]
+    wanting = log.write_policy(tmp_path / "p", policy_text(*WITNESSES, quorum=2))
+    status, _, said = log.prove("events", "a", 5, "-o", path, "--policy", wanting)
+    assert (status, "NOT WITNESSED as the policy asks" in said) == (1, True)
+    found = log.found(log.prove("events", "a", 5, "--policy", wanting, "--json"))
+    assert (found["published_as_witnessed"], found["witnessed"]) == (True, False)
+    head = LogFiles(log.folder).note()
+    assert head is not None
+    lines = tuple(cosign(head.text, witness, 1_800_000_000) for witness in WITNESSES[:2])
+    cosigned = Note(head.text, head.signatures + lines)
+    LogFiles(log.folder).put_note(cosigned, "checkpoint.witnessed")
+    status, _, said = log.prove("events", "a", 5, "-o", path, "--policy", wanting)
+    assert (status, said.endswith(f"witnessed; in {path}\n")) == (0, True)
+
+
+def test_a_published_head_of_another_root_is_no_part_of_a_proof(log: Log) -> None:
+    for first in (1, 21):
+        log.writer.fill("events", "a", 20, first)
+        log.seal()
+    forged = sign_note(Checkpoint(KEY.name, 21, bytes(32)).text, KEY)
+    assert log("prove-consistency", "21", "--log", log.folder)[0] == 0
+    LogFiles(log.folder).put_note(forged, "checkpoint.witnessed")
+    status, out, said = log("prove-consistency", "21", "--log", log.folder)
+    assert (status, out, "two histories" in said) == (1, "", True)
 
 
 def test_one_head_continues_another_by_size_and_by_file_from_a_folder_and_from_the_web(

@@ -13,20 +13,21 @@ import psycopg
 import pytest
 
 from audit.errors import ForkRefused, LogDamaged
-from audit.sealing.log_files import LogFiles
+from audit.sealing.log_files import WITNESSED, LogFiles
 from audit.sealing.sealer import Sealer
 from ledger.checkpoints import Checkpoint
+from ledger.cosignatures import cosign
 from ledger.growth import Edge
 from ledger.heads import Statement, statement_text
 from ledger.merkle import check_consistency, consistency_proof, leaf_hash, root_hash
-from ledger.notes import SigningKey, verified
+from ledger.notes import Note, Signature, SigningKey, sign_note, verified
 from ledger.policies import Policy, check_note
 from ledger.tiles import decode_entries, entries_path, subtrees_in_tiles, tile_width
 from store.errors import StoreError
 from store.seals import NotNext, SealStore
 from tally.testing import Database
 from tests.ledger_writer import LedgerWriter
-from tests.sealing import KEY, seal_now
+from tests.sealing import KEY, WITNESSES, seal_now
 
 
 def published(folder: Path) -> Checkpoint:
@@ -248,6 +249,9 @@ def test_a_tile_that_was_changed_is_not_written_over(database: Database, log: Pa
         "UPDATE seal_batches SET root = sha256('another history')",
         "DELETE FROM seal_batches",
         "UPDATE seal_batches SET origin = 'another.example/log'",
+        "UPDATE seals SET sites = '{elsewhere}'",
+        "DELETE FROM seals",
+        "UPDATE seal_batches SET heads_digest = sha256('x')",
     ],
 )
 def test_nothing_is_signed_while_database_and_published_log_contradict_each_other(
@@ -262,6 +266,83 @@ def test_nothing_is_signed_while_database_and_published_log_contradict_each_othe
     with pytest.raises(ForkRefused):
         seal_now(database, log)
     assert (log / "checkpoint").read_bytes() == before
+
+
+def test_a_witnessed_head_of_another_history_is_refused_when_the_newest_is_gone(
+    database: Database, log: Path
+) -> None:
+    """What an operator may do when a restored backup is refused: take the checkpoint away."""
+    writer = LedgerWriter(database.admin_url)
+    for first in (1, 11):
+        writer.fill("telemetry", "m", 10, first)
+        seal_now(database, log)
+    newest = (log / "checkpoint").read_bytes()
+    (log / WITNESSED).write_bytes(newest)
+    (log / "checkpoint").unlink()
+    seal_now(database, log)
+    assert (log / "checkpoint").read_bytes() == newest, "of the same history, it is made again"
+    (log / "checkpoint").unlink()
+    for forged in (Checkpoint(KEY.name, 22, bytes(32)), Checkpoint(KEY.name, 33, bytes(32))):
+        LogFiles(log).put_note(sign_note(forged.text, KEY), WITNESSED)
+        with pytest.raises(ForkRefused, match=r"checkpoint\.witnessed"):
+            seal_now(database, log)
+    LogFiles(log).put_note(sign_note(Checkpoint("other", 22, bytes(32)).text, KEY), WITNESSED)
+    with pytest.raises(ForkRefused, match="of the log other"):
+        seal_now(database, log)
+    assert not (log / "checkpoint").exists()
+
+
+def test_no_new_log_begins_in_a_folder_that_has_one(database: Database, log: Path) -> None:
+    (log / "tile").mkdir(parents=True)
+    LedgerWriter(database.admin_url).fill("telemetry", "m", 10)
+    with pytest.raises(ForkRefused, match="restore the database"):
+        seal_now(database, log)
+    assert not (log / "checkpoint").exists()
+    (log / "tile").rmdir()
+    assert seal_now(database, log).rows == 10
+
+
+def test_a_chain_whose_head_was_deleted_stays_in_the_statement(database: Database, log: Path) -> None:
+    writer = LedgerWriter(database.admin_url)
+    for chain in ("a", "b"):
+        writer.fill("telemetry", chain, 10)
+        writer.fill("events", chain, 10)
+    seal_now(database, log)
+    with psycopg.connect(database.admin_url) as connection:
+        connection.execute("SET session_replication_role = replica")
+        connection.execute("DELETE FROM chain_heads WHERE chain = 'b'")
+    writer.fill("telemetry", "a", 10, 11)
+    assert seal_now(database, log).rows == 10
+    check_log(database, log)
+    with SealStore(database.sealer_url) as store:
+        heads = [(head.stream, head.chain, head.seq) for head in store.heads(2)]
+        assert store.heads(0) == []
+    assert heads == [
+        *[("events", "a", 10), ("events", "b", 10), ("telemetry", "a", 20), ("telemetry", "b", 10)]
+    ]
+
+
+def test_a_head_whose_signature_is_not_this_key_s_is_signed_again(database: Database, log: Path) -> None:
+    LedgerWriter(database.admin_url).fill("telemetry", "m", 10)
+    note = seal_now(database, log).note
+    assert note is not None
+    (right,) = note.signatures
+    files = LogFiles(log)
+    cosignature = cosign(note.text, WITNESSES[0], 5)
+    wrong = Signature(right.name, right.key_id, bytes(64))
+    for signatures in ((wrong, cosignature), (cosignature,), (right, wrong, cosignature)):
+        files.put_note(Note(note.text, signatures))
+        seal_now(database, log)
+        assert files.note() == Note(note.text, (right, cosignature))
+    files.put_note(Note(note.text, (cosignature, right)))
+    seal_now(database, log)
+    assert files.note() == Note(note.text, (cosignature, right)), "nothing is wanting"
+    rotated = SigningKey(KEY.name, KEY.kind, bytes(32))
+    seal_now(database, log, rotated)
+    again = files.note()
+    assert again is not None
+    assert set(verified(again, [KEY.verifier, rotated.verifier])) == {KEY.verifier, rotated.verifier}
+    assert cosignature in again.signatures
 
 
 def test_rows_that_changed_between_allocation_and_publication_are_refused(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 import time
@@ -18,7 +19,9 @@ from ledger.policies import Policy, check_note
 from tally.ports import free_port
 from tally.testing import Database, ServiceProcess
 from tests.ledger_writer import LedgerWriter
+from tests.logs import MemoryLog
 from tests.sealing import KEY, WITNESSES, policy_text
+from tests.witnesses import growth
 
 PLACE = Path(__file__).resolve().parents[2]
 
@@ -47,9 +50,10 @@ class SealerProcess(ServiceProcess):
         )
 
     def metric(self, name: str) -> float:
-        """A metric's value, by name and labels as they are printed."""
+        """A metric's value, by name and labels as they are printed; not a number if it is not there yet."""
         lines = httpx.get(f"{self.http_url}/metrics").text.splitlines()
-        return next(float(line.rpartition(" ")[2]) for line in lines if line.startswith(f"{name} "))
+        found = (float(line.rpartition(" ")[2]) for line in lines if line.startswith(f"{name} "))
+        return next(found, math.nan)
 
 
 class Witness(ServiceProcess):
@@ -187,6 +191,28 @@ def test_witnesses_cosign_when_they_are_there_and_hold_up_nothing_when_they_are_
     note = LogFiles(tmp_path / "log").note(WITNESSED)
     assert note is not None
     assert check_note(note, Policy.parse(policy.read_bytes())).quorum
+
+
+def test_a_witness_that_knows_more_leaves_is_heeded_while_sealing_goes_on(
+    start: Start, database: Database, tmp_path: Path
+) -> None:
+    """As after an old backup was restored, with a folder of its own."""
+    port = free_port()
+    policy = tmp_path / "policy"
+    policy.write_text(policy_text(WITNESSES[0], quorum=1, url=f"http://127.0.0.1:{port}"))
+    with Witness(tmp_path, policy, 0, port) as witness:
+        other = MemoryLog([bytes(32)] * 100, KEY)
+        assert httpx.post(f"{witness.http_url}/add-checkpoint", content=growth(other, 0, 100)).is_success
+        writer = LedgerWriter(database.admin_url)
+        writer.fill("events", "a", 30)
+        sealer = start(ready=False, POLICY=str(policy))
+        wait_for(lambda: sealer.answers("/healthz") and sealer.metric("tally_sealer_fork_refused") == 1)
+        wait_for(lambda: "leaves were lost" in httpx.get(f"{sealer.http_url}/readyz").text)
+        assert size(tmp_path) == 31, "what is committed is sealed all the same"
+        writer.fill("events", "a", 80, 31)
+        wait_for(lambda: size(tmp_path) == 112)
+        wait_for(lambda: "w1 answered 422" in httpx.get(f"{sealer.http_url}/readyz").text)
+        assert sealer.metric("tally_sealer_fork_refused") == 1
 
 
 @pytest.mark.parametrize(

@@ -272,6 +272,17 @@ def test_sixty_three_hashes_and_a_hundred_signatures_are_read(bench: Bench) -> N
     assert bench.cosigner.add(body(0, (), many)).status == 200
 
 
+def test_a_signature_that_is_repeated_is_kept_once_so_that_the_latest_head_stays_readable(
+    bench: Bench,
+) -> None:
+    note = LOG_OF_TWENTY.note(7)
+    answer = bench.cosigner.add(body(0, (), Note(note.text, note.signatures * 100)))
+    assert answer.status == 200
+    kept = parse_note(bench.cosigner.latest(ORIGIN).body.encode())
+    assert kept.signatures[:-1] == note.signatures
+    assert cosigned(note, answer.body) == (Cosignature(WITNESS.verifier, MOMENT),)
+
+
 def test_extension_lines_are_cosigned_with_the_checkpoint(bench: Bench) -> None:
     note = LOG_OF_TWENTY.note(7, extension="an extension\n")
     answer = bench.cosigner.add(body(0, (), note))
