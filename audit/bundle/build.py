@@ -33,7 +33,9 @@ from audit.bundle.selection import (
     proof,
     select,
     statement,
+    with_margin,
 )
+from audit.invariants.rule import plural
 from audit.reconcile.manifest import sha256_of
 from audit.relations import digest_of
 from audit.retention.declared import check_rows, read_retention
@@ -96,11 +98,12 @@ def check_place(place: Path) -> None:
 
 
 def check_period(start: datetime, end: datetime) -> None:
-    """Raise unless the period has an end after its beginning.
+    """Raise unless the period has an end after its beginning, and time for late rows after it.
 
     Raises:
         BundleRefused: it has not.
     """
+    with_margin(end)
     if not start < end:
         raise BundleRefused(
             f"the period from {_moment(start)} to {_moment(end)} is empty: name its end after its beginning"
@@ -343,11 +346,11 @@ class _Making:
             since=since,
             until=_moment(selection.closing.batch.sealed_at),
             margin_h=int(MARGIN.total_seconds()) // 3600,
-            chains=f"{chains:,}",
+            chains=plural(chains, "chain"),
             rows="\n".join(f"| `{name}` | {count:,} |" for name, count in sorted(rows.items()))
             or "| none | 0 |",
             origin=checkpoint.origin,
-            size=f"{checkpoint.size:,}",
+            size=plural(checkpoint.size, "leaf", "leaves"),
             witnessed=witnessed,
             report=_REPORT if contents.report else "There is no report in this bundle.",
             timestamp=_TIMESTAMP if (self._folder / "log/timestamp.tsr").exists() else "",

@@ -74,7 +74,8 @@ def select(  # noqa: PLR0917 - what it reads, and the period
     too.
 
     Raises:
-        BundleRefused: nothing was sealed or published yet, or no checkpoint is signed by a log of the policy.
+        BundleRefused: nothing was sealed or published yet, no checkpoint is signed by a log of the policy,
+            or the period ends where no calendar goes.
         LedgerBroken: what is published is not what the database sealed.
         audit.errors.LogDamaged: a file of the log is none.
     """
@@ -87,7 +88,8 @@ def select(  # noqa: PLR0917 - what it reads, and the period
             f"{files.folder} has no checkpoint: name the log's folder (--log), or run `tally seal`"
         )
     earliest, latest, unsealed = _batches_of(store, rows)
-    closing = _first_batch(store, last.batch.number, lambda sealed: sealed.batch.sealed_at >= end + MARGIN)
+    over = with_margin(end)
+    closing = _first_batch(store, last.batch.number, lambda sealed: sealed.batch.sealed_at >= over)
     if closing is not None and latest is not None and latest > closing.batch.number:
         closing = store.of_batch(latest)
     opening = _first_batch(store, last.batch.number, lambda sealed: sealed.batch.sealed_at >= start)
@@ -104,6 +106,20 @@ def select(  # noqa: PLR0917 - what it reads, and the period
     return Selection(
         store.of_batch(min(before, chosen.batch.number)) if before else None, chosen, note, seen, complete
     )
+
+
+def with_margin(end: datetime) -> datetime:
+    """When the rows of a period to ``end`` are all in.
+
+    Raises:
+        BundleRefused: no calendar goes so far.
+    """
+    try:
+        return end + MARGIN
+    except OverflowError as error:
+        raise BundleRefused(
+            f"the period's end, {end.isoformat()}, is too late: name one before 9999-12-30"
+        ) from error
 
 
 def _batches_of(store: SealStore, rows: Iterable[tuple[str, Period]]) -> tuple[int | None, int | None, bool]:

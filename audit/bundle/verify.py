@@ -7,7 +7,8 @@
 
 It reads nothing but the bundle and the files named, asks no network, and changes nothing.  It says for each
 step PASSED, FAILED (what was expected, what was found) or NOT CHECKED, and ends with one line of conclusion.
-Exit codes: 0 every step passed, 1 one did not, 2 it could not run.
+Exit codes: 0 every step passed, 1 one did not, 2 it could not run, 3 every step passed, but the bundle closes
+before its period and the time for what comes late are over.
 
 What is checked, from the top down: a key that you know signed a checkpoint, witnesses that you know cosigned
 it, two statements are in the checkpoint's tree that say how far each chain of rows had come at two moments,
@@ -65,6 +66,12 @@ MOST_TEXT_BYTES = 256 * MEBIBYTE
 """Of a file that is read as a whole: far more than any statement of heads needs."""
 MOST_MEMBERS = 10_000
 SMALL_BYTES = 16 * MEBIBYTE
+MARGIN_H = 48
+"""After the period, at least: what the builder waits for rows that come late."""
+CLOCKS_S = 3600
+"""How far a sealer's clock may be ahead of a witness's.  Our choice."""
+MOST_FOLDERS = 4
+"""In each other; a bundle has two."""
 ROWS_A_PROCESS = 10_000
 """For fewer, another process takes longer to start than it saves."""
 
@@ -136,6 +143,24 @@ def shown(value: object, most: int = 100) -> str:
     """A text of the bundle as it may be printed: no control characters, not too long."""
     text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(value)[: most + 1])
     return text if len(text) <= most else text[:most] + "..."
+
+
+def amount(count: int, one: str, many: str = "") -> str:
+    """A count with its noun."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def reason(error: Exception) -> str:
+    """What Python says, in plain words."""
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    return "a number or a moment that is too large" if isinstance(error, OverflowError) else shown(error, 200)
+
+
+def sites_text(sites: Sequence[str]) -> str:
+    """Sites as JSON, uncut, each in quotes; what can't be seen is escaped."""
+    text = json.dumps(sites, ensure_ascii=False)
+    return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
 
 
 # --- texts of the transparency log ---
@@ -275,6 +300,13 @@ class Policy(NamedTuple):
             if sum(member in good for member in members) >= least:
                 good.add(name)
         return self.quorum == b"none" or self.quorum in good
+
+    def counting(self) -> set[Key]:
+        """The witnesses that the quorum is made of."""
+        names = [self.quorum]
+        for name in names:
+            names += self.groups.get(name, (0, []))[1]
+        return {self.witnesses[name] for name in names if name in self.witnesses}
 
     @property
     def asks_for(self) -> str:
@@ -548,7 +580,7 @@ def parse_statement(content: bytes) -> Statement:
             sha256(content).digest(),
         )
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError) as error:
-        raise Failed(f"this is no statement of heads: {shown(error, 200)}", HEADS_FORMAT) from error
+        raise Failed(f"this is no statement of heads: {reason(error)}", HEADS_FORMAT) from error
 
 
 class Manifest(NamedTuple):
@@ -568,15 +600,38 @@ class Manifest(NamedTuple):
     sql_digest: str
     members: dict[str, tuple[int, str]]
 
+    @property
+    def over(self) -> datetime:
+        """When the period and its margin are over."""
+        try:
+            return self.end + timedelta(hours=self.margin_h)
+        except OverflowError as error:
+            raise Failed(
+                f"a period to {time_text(self.end)} and a margin of {self.margin_h} h",
+                "both to end before the year 10000",
+            ) from error
+
+    @property
+    def about(self) -> str:
+        """Which bundle it is, for people."""
+        sites = "all" if self.sites is None else sites_text(self.sites)
+        opening = self.opening[2] if self.opening else "the beginning of the ledger"
+        return (
+            f"period {time_text(self.start)} to {time_text(self.end)}, sites {sites}, opening {opening}, "
+            f"closing {self.closing[2]}"
+        )
+
+
+def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON, refused if it has a name twice."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name that is there twice")
+    return found
+
 
 def parse_manifest(content: bytes) -> Manifest:
     """The manifest, refused if it is not in its one form."""
-
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) != len(pairs):
-            raise ValueError("a name that is there twice")
-        return found
 
     def batch(value: Any) -> tuple[int, int, str]:
         at = value["sealed_at"]
@@ -632,7 +687,7 @@ def parse_manifest(content: bytes) -> Manifest:
             members,
         )
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError) as error:
-        raise Failed(f"manifest.json is no manifest: {shown(error, 200)}", FORMAT) from error
+        raise Failed(f"manifest.json is no manifest: {reason(error)}", FORMAT) from error
 
 
 _STREAM_FILES = ("rows/{}.copy", "rows/{}.lengths", "csv/{}.csv", "csv/{}.blocks", "parquet/{}.parquet")
@@ -718,12 +773,12 @@ class Bundle:
                 name = prefix + entry.name
                 if len(found) > 2 * MOST_MEMBERS:
                     return
-                if entry.is_dir(follow_symlinks=False):
+                if entry.is_dir(follow_symlinks=False) and prefix.count("/") < MOST_FOLDERS:
                     walk(entry.path, name + "/")
                 elif entry.is_file(follow_symlinks=False):
                     found[name] = entry.stat(follow_symlinks=False)
                 else:
-                    problems.append(f"{shown(name)} is a link or no plain file")
+                    problems.append(f"{shown(name)} is a link, no plain file, or a folder too deep")
 
         walk(self.path, "")
         if "manifest.json" not in found:
@@ -1384,6 +1439,7 @@ class Checklist:
         self.manifest: Manifest | None = None
         self.policy: Policy | None = None
         self.note: Note | None = None
+        self.cosigned_s: int | None = None
         self.checkpoint: Checkpoint | None = None
         self.statements: tuple[Statement | None, Statement] | None = None
         self.scope: list[ChainId] | None = None
@@ -1399,9 +1455,9 @@ class Checklist:
         ("chains", "the chains are those of the scope, all and no other"),
         ("rows", "each chain's rows lead from the one statement to the other, hash by hash"),
         ("tables", "the CSV files say what the rows say"),
-        ("seals", "seals.csv says for each row which leaf of the tree it is"),
+        ("seals", "seals.csv, the operator's word for each row's leaf, fits the rows and the statements"),
         ("senders", "the descriptions of senders are those that the rows name"),
-        ("report", "report and SQL are those that the manifest names"),
+        ("report", "report.json and SQL are those that the manifest names"),
     )
 
     def run(self) -> int:
@@ -1432,6 +1488,8 @@ class Checklist:
         failed = [str(n) for n, word in self.results.items() if word == "FAILED"]
         left = [str(n) for n, word in self.results.items() if word == "NOT CHECKED"]
         print()
+        if (failed or left) and self.manifest is not None:
+            print(f"It says that it is of: {self.manifest.about}.")
         if failed:
             print(f"FAILED: step {', '.join(failed)}. This is not what was sealed; do not rely on it.")
             return 1
@@ -1439,19 +1497,22 @@ class Checklist:
             print(f"NOT SHOWN: step {', '.join(left)} could not be checked, so this is no pass.")
             return 1
         manifest = self._manifest
-        opening, closing = self._statements
-        since = f"after {opening.sealed_at}" if opening else "from the ledger's beginning"
-        early = ""
-        if parse_time(closing.sealed_at) < manifest.end:
-            early = f"; but THE PERIOD GOES ON to {time_text(manifest.end)}, and what came later is not in it"
-        scope = (
-            "all chains" if manifest.sites is None else f"the chains of {shown(', '.join(manifest.sites))}"
+        closing = self._statements[1].sealed_at
+        done = f"all {len(self.results)} steps" + (
+            ", by the keys in the bundle itself" if self.options.policy is None else ""
         )
-        print(
-            f"PASSED: all {len(self.results)} steps. It holds every row that {scope} got {since} up to "
-            f"{closing.sealed_at}, unaltered{early}."
+        chains = "all chains" if manifest.sites is None else "the chains of its sites"
+        holds = f"Every row that {chains} got from opening to closing is in it, unaltered: {manifest.about}."
+        if parse_time(closing) >= manifest.over:
+            print(f"PASSED: {done}. {holds}")
+            return 0
+        early = (
+            f"THE PERIOD GOES ON to {time_text(manifest.end)}"
+            if parse_time(closing) < manifest.end
+            else f"rows of the period may come late, until {time_text(manifest.over)}"
         )
-        return 0
+        print(f"PASSED IN PART: {done}; but {early}, and what came after {closing} is not in it. {holds}")
+        return 3
 
     @property
     def _manifest(self) -> Manifest:
@@ -1479,7 +1540,7 @@ class Checklist:
             raise Failed(problems[0] + more, "each file of the manifest as it was written, and no other")
         total = sum(size for size, _ in self.manifest.members.values())
         return [
-            f"{len(self.manifest.members)} files, {total:,} bytes",
+            f"{amount(len(self.manifest.members), 'file')}, {total:,} bytes",
             f"the bundle's own digest (SHA-256 of manifest.json): {sha256(content).hexdigest()}",
         ]
 
@@ -1500,8 +1561,9 @@ class Checklist:
             )
         self.note, self.checkpoint = note, checkpoint
         key = check_log_signature(note, checkpoint, self.policy)
+        leaves = amount(checkpoint.size, "leaf", "leaves")
         said = [
-            f"{shown(checkpoint.origin)}, {checkpoint.size:,} leaves, signed by the key of {whose}",
+            f"{shown(checkpoint.origin)}, {leaves}, signed by the key of {whose}",
             shown(key, 200),
         ]
         if self.options.policy is None:
@@ -1527,6 +1589,8 @@ class Checklist:
             return [
                 "the policy asks for no witness: that everybody is shown this one history, nobody vouches"
             ]
+        counting = self.policy.counting()
+        self.cosigned_s = min(one.unix_s for one in found if one.key in counting)
         return [f"asked for: {self.policy.asks_for}; cosigned:", *said]
 
     def step_heads(self) -> list[str]:
@@ -1536,7 +1600,11 @@ class Checklist:
         closing = self._statement("closing", manifest.closing)
         said = []
         if opening is not None:
-            if opening.batch > closing.batch or opening.size > closing.size:
+            if (
+                opening.batch > closing.batch
+                or opening.size > closing.size
+                or opening.sealed_at > closing.sealed_at
+            ):
                 raise Failed("the opening statement is later than the closing one", "opening, then closing")
             if not parse_time(opening.sealed_at) < manifest.start:
                 raise Failed(
@@ -1558,17 +1626,37 @@ class Checklist:
         else:
             said.append("opening: the beginning of the ledger")
         said.append(f"closing: batch {closing.batch}, leaf {closing.size - 1:,}, sealed {closing.sealed_at}")
-        wanted = manifest.end + timedelta(hours=manifest.margin_h)
-        if parse_time(closing.sealed_at) < wanted:
-            said.append(
-                f"Note: it closes before {time_text(wanted)}, the period's end and {manifest.margin_h} h."
-            )
+        said += self._check_closing(manifest, closing, checkpoint)
         said.append(
             "A row of the period that was sealed after the closing, or before the opening, is not in here."
         )
         if self.options.checkpoint is not None:
             said.append(self._other_checkpoint(checkpoint))
         self.statements = opening, closing
+        return said
+
+    def _check_closing(self, manifest: Manifest, closing: Statement, checkpoint: Checkpoint) -> list[str]:
+        """Late enough, or the last there is; and no later than the witnesses' times."""
+        said = []
+        if manifest.margin_h < MARGIN_H:
+            raise Failed(f"a margin of {manifest.margin_h} h", f"{MARGIN_H} h or more, for what comes late")
+        sealed_at = parse_time(closing.sealed_at)
+        if sealed_at < manifest.over:
+            over = f"{time_text(manifest.over)}, the period's end and {manifest.margin_h} h"
+            if closing.size != checkpoint.size:
+                raise Failed(
+                    f"it closes early: leaf {closing.size - 1:,}, sealed {closing.sealed_at}, while the tree "
+                    f"goes on to {checkpoint.size:,} leaves",
+                    f"a closing of {over}, or later, or the last of the checkpoint's batches",
+                )
+            said.append(f"Note: it closes before {over}; it is the last of the checkpoint's batches.")
+        if self.cosigned_s is None:
+            said.append("Note: that these moments are true, the sealer's clock alone says, and no witness.")
+        elif sealed_at.timestamp() > self.cosigned_s + CLOCKS_S:
+            raise Failed(
+                f"a closing of {closing.sealed_at}, that a witness cosigned at {unix_text(self.cosigned_s)}",
+                f"one sealed before it was cosigned (clocks may differ by {CLOCKS_S} s)",
+            )
         return said
 
     def _statement(self, which: str, said: tuple[int, int, str]) -> Statement:
@@ -1631,8 +1719,11 @@ class Checklist:
                 for (stream, chain), head in closing.heads.items()
                 if stream != "governance" and not wanted.isdisjoint(head.sites)
             }
-            if not machines:
-                raise Failed("no chain has named any of the sites", shown(", ".join(manifest.sites)))
+            heads = [head for (stream, _), head in closing.heads.items() if stream != "governance"]
+            named = {site for head in heads for site in head.sites}
+            unknown = [] if ANY_SITE in named else sorted(set(manifest.sites) - named)
+            if unknown:
+                raise Failed(f"sites that no machine has named: {sites_text(unknown)}", "sites of the ledger")
             scope = [one for one in closing.heads if one[0] == "governance" or one[1] in machines]
         before = opening.heads if opening else {}
         rows: dict[str, int] = {}
@@ -1645,8 +1736,19 @@ class Checklist:
                 f"rows by stream: {shown(canonical(manifest.rows), 300)}", shown(canonical(rows), 300)
             )
         self.scope = scope
-        where = "the whole ledger" if manifest.sites is None else f"sites {shown(', '.join(manifest.sites))}"
-        return [f"{where}: {len(scope):,} chains, {sum(rows.values()):,} rows"]
+        self._check_asked(manifest)
+        where = "the whole ledger" if manifest.sites is None else f"sites {sites_text(manifest.sites)}"
+        return [f"{where}: {amount(len(scope), 'chain')}, {amount(sum(rows.values()), 'row')}"]
+
+    def _check_asked(self, manifest: Manifest) -> None:
+        """That period and sites are those that the auditor names."""
+        for option, found in (("since", manifest.start), ("until", manifest.end)):
+            asked = getattr(self.options, option)
+            if asked not in {None, found}:
+                raise Failed(f"a bundle of another period: {manifest.about}", time_text(asked))
+        sites = sorted(set(self.options.site or ()))
+        if sites and sites != list(manifest.sites or ()):
+            raise Failed(f"a bundle of other sites: {manifest.about}", f"sites {sites_text(sites)}")
 
     def step_rows(self) -> list[str]:
         """Step 6, and the work of step 7 with it."""
@@ -1684,7 +1786,8 @@ class Checklist:
             raise Failed(f"{checked:,} rows", f"{total:,}")
         self.senders = senders
         rate = f", {checked / seconds:,.0f} rows/s" if seconds > 0 and checked else ""
-        return [f"{checked:,} rows with their CSV in {seconds:.2f} s, {processes} processes{rate}"]
+        used = amount(processes, "process", "processes")
+        return [f"{amount(checked, 'row')} with their CSV in {seconds:.2f} s, {used}{rate}"]
 
     def step_tables(self) -> list[str]:
         """Step 7."""
@@ -1693,7 +1796,7 @@ class Checklist:
         good, found, expected = self.table
         if not good:
             raise Failed(found, expected)
-        said = [f"{sum(self._manifest.rows.values()):,} lines, each value as in its row"]
+        said = [f"{amount(sum(self._manifest.rows.values()), 'line')}, each value as in its row"]
         if not self.options.parquet:
             return [
                 *said,
@@ -1722,8 +1825,9 @@ class Checklist:
         return ["the Parquet files have the same rows as the CSV files"]
 
     def step_seals(self) -> list[str]:
-        """Step 8."""
+        """Step 8: each row once; the leaves of a batch in order, its statement's leaf after them."""
         opening, closing = self._statements
+        whole = self._manifest.sites is None  # then no leaf lies between
         if self.senders is None:
             raise NotChecked("the rows themselves did not hold (step 6)")
         first_batch, first_leaf = (opening.batch + 1, opening.size) if opening else (1, 0)
@@ -1738,6 +1842,7 @@ class Checklist:
         mapped = {}
         files = []
         batch, leaf, seals = first_batch, first_leaf, 0
+        before: tuple[int, bytes, bytes] = (0, b"", b"")
         try:
             for stream, one in self.streams.items():
                 files.append(open(one.copy, "rb"))  # noqa: SIM115 - closed below
@@ -1752,10 +1857,17 @@ class Checklist:
                 if key not in left or left[key][0] != seq or not seq <= last <= left[key][1]:
                     raise Failed(where, "each row of the bundle once, chains without gaps")
                 end = at + last - seq + 1
-                if number < batch or at < leaf or number > closing.batch or end >= closing.size:
-                    raise Failed(
-                        where, f"batches and leaves upwards, from {batch} and {leaf:,}, before the closing"
-                    )
+                least = leaf + number - batch  # each batch ends with a leaf of its own
+                if number == closing.batch:
+                    least, most = max(least, closing.first_leaf), closing.size - 1
+                else:
+                    most = closing.first_leaf - closing.batch + number
+                place = number, line[1].encode(), line[2].encode()
+                if place <= before or not batch <= number <= closing.batch:
+                    raise Failed(where, f"batches {first_batch} to {closing.batch}, their chains in order")
+                if at < least or end > most or (whole and at != least):
+                    raise Failed(where, f"leaves {least:,} to {most - 1:,}, upwards, none twice")
+                before = place
                 row = starts[key][0] + last - starts[key][1]
                 if self.streams[line[1]].row_hash(row, mapped[line[1]]).hex() != line[6]:
                     raise Failed(f"{where}: {shown(line[6])}", "the hash of the last of these rows")
@@ -1769,7 +1881,12 @@ class Checklist:
         for key, (seq, last) in left.items():
             if seq <= last:
                 raise Failed(f"seals.csv has no leaf for {row_name(*key, seq)}", "a leaf for each row")
-        return [f"{seals:,} ranges of rows"]
+        if whole and leaf + closing.batch - batch + 1 != closing.size:
+            raise Failed(f"seals.csv ends at leaf {leaf - 1:,}", f"all leaves up to {closing.size - 1:,}")
+        return [
+            f"{amount(seals, 'range')} of rows: each row once, batches and leaves upwards",
+            "That a leaf is that row is the operator's word: no proof of it is in here",
+        ]
 
     def step_senders(self) -> list[str]:
         """Step 9."""
@@ -1786,7 +1903,7 @@ class Checklist:
             odd = min(found ^ self.senders).hex()
             what = "that no row names" if bytes.fromhex(odd) in found else "is missing"
             raise Failed(f"the description {odd} {what}", "the descriptions that rows name, and no other")
-        return [f"{len(found):,} descriptions"]
+        return [amount(len(found), "description")]
 
     def step_report(self) -> list[str]:
         """Step 10."""
@@ -1798,7 +1915,7 @@ class Checklist:
             hashed.update(f"{name} {len(text)}\n".encode() + text)
         if hashed.hexdigest() != manifest.sql_digest:
             raise Failed(f"queries in sql/ with the digest {hashed.hexdigest()}", shown(manifest.sql_digest))
-        said = [f"{len(texts)} queries in sql/, with the digest {manifest.sql_digest}"]
+        said = [f"{amount(len(texts), 'query', 'queries')} in sql/, with the digest {manifest.sql_digest}"]
         if manifest.report is None:
             if any(name.startswith("report/") for name in manifest.members):
                 raise Failed("a folder report/, of which the manifest does not know", "no report")
@@ -1807,18 +1924,19 @@ class Checklist:
         if sha256(content).hexdigest() != manifest.report:
             raise Failed(f"report.json with the digest {sha256(content).hexdigest()}", shown(manifest.report))
         try:
-            report = json.loads(content.decode())
+            report = json.loads(content.decode(), object_pairs_hook=once)
             period = [parse_report_time(report[name]) for name in ("period_from", "period_to")]
             sites, sql_digest = tuple(report["sites"]), report["sql_digest"]
         except (ValueError, TypeError, KeyError, RecursionError) as error:
-            raise Failed(f"report.json is no report: {shown(error, 200)}") from error
+            raise Failed(f"report.json is no report: {reason(error)}") from error
         if period != [manifest.start, manifest.end] or sites != (manifest.sites or ()):
             raise Failed("a report of another period or of other sites", "the bundle's")
         if sql_digest != manifest.sql_digest:
             raise Failed(f"a report made by queries with the digest {shown(sql_digest)}", manifest.sql_digest)
         return [
             *said,
-            f"the report, {manifest.report}, was made by them",
+            f"report.json, {manifest.report}, says that it was made by them, of this period and these sites",
+            "The other files in report/ show it, and were not compared with it",
             "That its figures follow from the rows is not checked here: the queries compute them anew",
         ]
 
@@ -1890,6 +2008,15 @@ def read_file(path: str, option: str) -> bytes:
         raise CouldNotRun(f"{option} {path}: {error.strerror}") from error
 
 
+def moment(text: str) -> datetime:
+    """A date or a moment, UTC unless it says otherwise, of an option."""
+    try:
+        found = datetime.fromisoformat(text[:-1] + "+00:00" if text.endswith("Z") else text)
+        return (found if found.tzinfo else found.replace(tzinfo=timezone.utc)).astimezone(timezone.utc)
+    except (ValueError, OverflowError) as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no moment such as 2026-03-01T00:00:00Z") from error
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; the exit code."""
     here = os.path.dirname(os.path.abspath(__file__))
@@ -1897,7 +2024,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="verify.py",
         description="Checks an evidence bundle.",
-        epilog="Exit codes: 0 every step passed, 1 one did not, 2 it could not run.",
+        epilog="Exit codes: 0 all passed, 1 something failed, 2 could not run, "
+        "3 all that could be checked passed, but the period goes on.",
     )
     parser.add_argument(
         "bundle", nargs="?", default=own, help="archive or folder (default: this file's folder)"
@@ -1909,6 +2037,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--consistency", metavar="FILE", help="a proof that the two checkpoints are of one log"
     )
+    expected = "what you expect; a bundle of another fails"
+    parser.add_argument(
+        "--from", dest="since", type=moment, metavar="TIME", help=f"the period's beginning, {expected}"
+    )
+    parser.add_argument("--to", dest="until", type=moment, metavar="TIME", help=f"its end, {expected}")
+    parser.add_argument("--site", action="append", metavar="SITE", help=f"each site, {expected}")
     parser.add_argument("--parquet", action="store_true", help="compare the Parquet files too (needs duckdb)")
     parser.add_argument(
         "--processes", type=int, metavar="N", help="how many (default: one for each processor)"
@@ -1918,6 +2052,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with suppress(AttributeError, ValueError):
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
+        if options.consistency is not None and options.checkpoint is None:
+            raise CouldNotRun("--consistency needs --checkpoint: the one that you hold")
+        for option in ("policy", "checkpoint", "consistency"):
+            if getattr(options, option) is not None:
+                read_file(getattr(options, option), f"--{option}")
         with Bundle(options.bundle) as bundle:
             return Checklist(bundle, options).run()
     except CouldNotRun as error:

@@ -149,11 +149,14 @@ def _plain(made: Bundled) -> dict[str, Any]:
 
 
 def _tell(made: Bundled) -> None:
+    from audit.invariants.rule import plural
+
     selection = made.selection
     console = output()
     rows = sum(made.rows.values())
     console.print(
-        f"[green]✓[/] {rows:,} rows of {made.chains:,} chains in {escape(str(made.place))}", soft_wrap=True
+        f"[green]✓[/] {plural(rows, 'row')} of {plural(made.chains, 'chain')} in {escape(str(made.place))}",
+        soft_wrap=True,
     )
     console.print(f"  its digest, to be noted: {made.digest}", soft_wrap=True)
     opening = (

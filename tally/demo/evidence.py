@@ -20,6 +20,7 @@ from tally.demo.auditor import Auditor
 from tally.demo.stage import Stage
 from tally.demo.story import Story
 
+_IN_PART: Final = 3
 _STEP: Final = re.compile(r" *(\d+\. .*)")
 _FAILED: Final = re.compile(r" *FAILED: step (.*)\. ")
 
@@ -40,7 +41,9 @@ def carry_home(story: Story, on: Stage, folder: Path, auditor: Auditor) -> None:
         if _STEP.fullmatch(line):
             story.say(f"  {said[number + 1].split()[0]:7} {escape(line.strip())}")
     story.say(f"  {escape(_last(said))}")
-    story.check(status == 0, "each step PASSED, with nothing but Python and its package cryptography")
+    story.say(f"  exit code {status}: in part, since the period is of today, and rows of it may still come;")
+    story.say("  of a bundle that is made 48 hours after its period it is 0")
+    story.check(status == _IN_PART, "each step PASSED, with nothing but Python and its package cryptography")
     file = max((home / "rows").iterdir(), key=lambda path: path.stat().st_size)
     before = file.read_bytes()
     forged = bytearray(before)

@@ -119,6 +119,9 @@ def test_a_site_of_a_period_is_complete_and_has_nothing_of_others(tally: Tally, 
     content = (tmp_path / "out/csv/transactions.csv").read_text()
     assert ",M1," in content
     assert ",M2," not in content
+    wanted = ("--from", f"{START:%Y-%m-%dT%H:%M:%SZ}", "--site", "north")
+    assert verified(tmp_path / "b.zip", tmp_path / "out", *wanted)[0] == 0
+    assert verified(tmp_path / "b.zip", tmp_path / "out", "--site", "south")[0] == 1
 
 
 def test_without_a_report_the_rest_is_there(tally: Tally, tmp_path: Path) -> None:
@@ -148,6 +151,7 @@ def test_a_ledger_that_was_altered_gives_no_bundle(attack: str, tally: Tally, tm
 def test_what_cannot_be_bundled_says_so_in_one_line(tally: Tally, tmp_path: Path) -> None:
     cases = [
         (tally(tmp_path / "b.zip", start="2026-03-02", end="2026-03-01"), "period"),
+        (tally(tmp_path / "b.zip", "--no-report", end="9999-12-31"), "the years 1 to 9999"),
         (tally(tmp_path / "b.zip", "--site", "nowhere", "--no-report"), "nowhere"),
         (tally(tmp_path / "none" / "b.zip", "--no-report"), "name a file to make"),
         (tally(tmp_path / "b.zip", "--no-report", "--log", str(tmp_path / "no-log")), "no checkpoint"),

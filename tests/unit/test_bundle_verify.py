@@ -18,17 +18,19 @@ from typing import Any
 
 import pytest
 
-from audit.bundle import verify
+from audit.bundle import build, verify
 from audit.bundle.archive import write_archive
 from audit.bundle.errors import BundleRefused, LedgerBroken
+from audit.bundle.selection import Selection, select
 from audit.proofs import ConsistencyProof
 from audit.proofs import Head as TreeHead
+from audit.relations import digest_of
 from ledger.merkle import consistency_proof
 from ledger.notes import ED25519, SigningKey
 from ledger.rows import COPY_HEADER, COPY_TRAILER, split_copy
 from ledger.streams import STREAMS
 from ledger.tiles import subtrees_in_tiles
-from tests.sealed_memory import END, POLICY, START, SealedMemory, small_ledger
+from tests.sealed_memory import END, POLICY, QUERIES, START, SealedMemory, small_ledger
 from tests.sealing import KEY, WITNESSES, policy_text
 
 Check = Callable[..., tuple[int, str]]
@@ -123,8 +125,12 @@ def test_a_whole_bundle_passes_as_archive_and_as_folder(bundle: Path, unpacked: 
         assert set(words(said).values()) == {"PASSED"}
         assert len(words(said)) == 10
         assert "Compare these keys" in said
-        assert said.splitlines()[-1].startswith("PASSED: all 10 steps.")
-        assert "THE PERIOD GOES ON" not in said
+        assert said.splitlines()[-1] == (
+            "PASSED: all 10 steps, by the keys in the bundle itself. Every row that all chains got from "
+            "opening to closing is in it, unaltered: period 2026-03-01T00:00:00.000000Z to "
+            "2026-03-02T00:00:00.000000Z, "
+            "sites all, opening 2026-02-28T23:00:00.000000Z, closing 2026-03-04T08:00:00.000000Z."
+        )
 
 
 def test_the_same_ledger_gives_the_same_bytes(made: tuple[SealedMemory, Path], tmp_path: Path) -> None:
@@ -142,6 +148,7 @@ def test_a_bundle_carried_to_an_empty_folder_proves_itself_with_python_alone(
     assert done.returncode == 0, done.stdout + done.stderr
     assert "your policy" in done.stdout
     assert "Compare these keys" not in done.stdout
+    assert done.stdout.splitlines()[-1].startswith("PASSED: all 10 steps. ")
     assert {path.name for path in unpacked.iterdir()} == {
         *(
             "README.md",
@@ -215,7 +222,8 @@ def test_a_site_brings_all_chains_of_its_machines_and_governance(
     assert made_of.rows == {"events": 6, "transactions": 12}, "M2 alone, also where its rows name no site"
     code, said = check(tmp_path / "south.zip")
     assert code == 0, said
-    assert "the chains of south" in said
+    assert "the chains of its sites" in said
+    assert 'sites ["south"], opening' in said.splitlines()[-1]
 
 
 def test_a_log_that_begins_within_the_period_is_bundled_from_its_beginning(
@@ -229,10 +237,14 @@ def test_a_log_that_begins_within_the_period_is_bundled_from_its_beginning(
     assert made_of.selection.opening is None
     assert not made_of.selection.complete
     code, said = check(tmp_path / "b.zip")
-    assert code == 0, said
-    assert "the beginning of the ledger" in said
+    assert code == 3, said
+    assert "opening the beginning of the ledger" in said.splitlines()[-1]
     assert "Note: it closes before 2026-03-04T00:00:00.000000Z" in said
+    assert said.splitlines()[-1].startswith("PASSED IN PART: all 10 steps")
     assert "THE PERIOD GOES ON to 2026-03-02T00:00:00.000000Z" in said.splitlines()[-1]
+    assert "1 process," in said
+    assert "1 description\n" in said
+    assert "1 range of rows" in said
 
 
 def test_a_period_without_rows_is_shown_to_have_none(tmp_path: Path, check: Check) -> None:
@@ -242,8 +254,24 @@ def test_a_period_without_rows_is_shown_to_have_none(tmp_path: Path, check: Chec
     ledger.publish()
     assert ledger.bundle(tmp_path / "b.zip").rows == {}
     code, said = check(tmp_path / "b.zip")
-    assert code == 0, said
-    assert "1 chains, 0 rows" in said
+    assert code == 3, said
+    assert "1 chain, 0 rows" in said
+
+
+def test_a_bundle_made_while_rows_may_come_late_passes_in_part(tmp_path: Path, check: Check) -> None:
+    ledger = SealedMemory(tmp_path / "log")
+    ledger.fill("telemetry", "M1", 3, event_time=START)
+    ledger.seal(END + timedelta(hours=47))
+    ledger.publish()
+    ledger.bundle(tmp_path / "part.zip")
+    code, said = check(tmp_path / "part.zip")
+    assert code == 3, said
+    assert "rows of the period may come late, until 2026-03-04T00:00:00.000000Z" in said.splitlines()[-1]
+    ledger.fill("telemetry", "M1", 1)
+    ledger.seal(END + timedelta(hours=48))
+    ledger.publish()
+    ledger.bundle(tmp_path / "whole.zip")
+    assert check(tmp_path / "whole.zip")[0] == 0
 
 
 @pytest.mark.parametrize(
@@ -287,8 +315,160 @@ def test_a_chain_of_too_many_sites_is_of_every_site(tmp_path: Path, check: Check
     made = ledger.bundle(tmp_path / "b.zip", replace(ledger.contents(), sites=("south",)))
     assert made.rows == {"events": 3}
     code, said = check(tmp_path / "b.zip")
+    assert code == 3, said
+    assert 'sites ["south"]: 1 chain,' in said
+
+
+# --- which period, which sites, and whose clock ---
+
+
+@pytest.mark.parametrize(("opening", "closing"), [(1, 1), (1, 2), (None, 3)])
+def test_a_bundle_that_closes_although_the_tree_goes_on_fails(  # noqa: PLR0917 - fixtures
+    opening: int | None,
+    closing: int,
+    made: tuple[SealedMemory, Path],
+    tmp_path: Path,
+    check: Check,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ledger, whole = made
+
+    def shorter(*arguments: Any) -> Selection:
+        first = None if opening is None else ledger.of_batch(opening)
+        last = ledger.of_batch(closing)
+        assert last is not None
+        return replace(select(*arguments), opening=first, closing=last)
+
+    monkeypatch.setattr(build, "select", shorter)
+    ledger.bundle(tmp_path / "b.zip")
+    code, said = check(tmp_path / "b.zip")
+    assert code == 1, said
+    assert words(said)[4] == "FAILED"
+    assert "it closes early" in said
+    assert check(whole)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({"margin_h": 0}, "a margin of 0 h"),
+        ({"margin_h": 47}, "a margin of 47 h"),
+        ({"margin_h": 2**62}, "both to end before the year 10000"),
+        ({"period": {"from": verify.time_text(START), "to": "9999-12-31T00:00:00.000000Z"}}, "year 10000"),
+    ],
+)
+def test_a_margin_that_is_too_short_or_beyond_all_calendars_fails(
+    changes: dict[str, Any], found: str, unpacked: Path, check: Check
+) -> None:
+    restate(unpacked, **changes)
+    code, said = check(unpacked)
+    assert code == 1
+    assert words(said)[4] == "FAILED"
+    assert found in said
+    assert "Error" not in said
+    assert "It says that it is of: period 2026-03-01T00:00:00.000000Z to" in said
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        (("--from", "2026-03-01", "--to", "2026-03-02T00:00:00Z"), 0),
+        (("--to", "2026-03-02T01:00+01:00", "--site", "south", "--site", "north"), 0),
+        (("--from", "2026-03-01T00:00:01Z"), 1),
+        (("--to", "2026-04-01"), 1),
+        (("--site", "north"), 1),
+        (("--site", "north, south"), 1),
+    ],
+)
+def test_an_auditor_says_which_period_and_sites_are_expected(
+    options: tuple[str, ...], code: int, made: tuple[SealedMemory, Path], tmp_path: Path, check: Check
+) -> None:
+    ledger, _ = made
+    ledger.bundle(tmp_path / "b.zip", ledger.contents(sites=("north", "south")))
+    found, said = check(tmp_path / "b.zip", *options)
+    assert found == code, said
+    assert words(said)[5] == ("FAILED" if code else "PASSED")
+    assert words(said)[6] == "PASSED"
+
+
+def test_an_expectation_that_is_no_moment_is_refused(bundle: Path, check: Check) -> None:
+    for text in ("march", "9999-12-31T23:00-02:00", ""):
+        with pytest.raises(SystemExit, match="2"):
+            check(bundle, "--from", text)
+    assert check(bundle, "--site", "north")[0] == 1, "it is of all sites"
+
+
+def test_each_site_is_named_by_some_machine(
+    made: tuple[SealedMemory, Path], tmp_path: Path, check: Check
+) -> None:
+    ledger, _ = made
+    ledger.bundle(tmp_path / "b.zip", ledger.contents(sites=("north",)))
+    with zipfile.ZipFile(tmp_path / "b.zip") as archive:
+        archive.extractall(tmp_path / "north")
+    restate(tmp_path / "north", sites=["north", "south "])
+    code, said = check(tmp_path / "north")
+    assert code == 1
+    assert words(said)[5] == "FAILED"
+    assert '["south "]' in said
+
+
+def test_sites_are_printed_whole_and_can_be_told_apart(tmp_path: Path, check: Check) -> None:
+    ledger = SealedMemory(tmp_path / "log")
+    names = ["north", "south", "north, south", "x" * 300, 'a "\u202e']
+    for number, name in enumerate(names):
+        ledger.fill("events", f"M{number}", 1, event_time=START, site_id=name)
+    ledger.seal(END + timedelta(hours=48))
+    ledger.publish()
+    lines = []
+    for sites in (("north", "south"), ("north, south",), (names[3], names[4])):
+        ledger.bundle(tmp_path / "b.zip", ledger.contents(sites=sites))
+        code, said = check(tmp_path / "b.zip")
+        assert code == 0, said
+        lines.append(said.splitlines()[-1].partition(", sites ")[2].partition(", opening")[0])
+        assert json.loads(lines[-1]) == sorted(sites)
+        assert lines[-1].isprintable()
+    assert lines[0] != lines[1]
+
+
+@pytest.mark.parametrize(("ahead_s", "code"), [(0, 0), (3600, 0), (3601, 1)])
+def test_a_closing_later_than_its_cosignatures_fails(
+    ahead_s: int, code: int, tmp_path: Path, check: Check, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sealer whose clock is ahead could close a period that goes on."""
+    ledger = SealedMemory(tmp_path / "log")
+    ledger.fill("telemetry", "M1", 3, event_time=START)
+    moment = END + timedelta(days=400)
+    ledger.seal(moment)
+    monkeypatch.setattr(ledger, "cosigned_s", lambda: int(moment.timestamp()) - ahead_s)
+    ledger.publish()
+    ledger.bundle(tmp_path / "b.zip")
+    found, said = check(tmp_path / "b.zip")
+    assert found == code, said
+    assert words(said)[4] == ("FAILED" if code else "PASSED")
+    assert "sealer's clock alone" not in said
+
+
+def test_without_witnesses_the_sealers_clock_alone_says_when(tmp_path: Path, check: Check) -> None:
+    ledger = SealedMemory(tmp_path / "log")
+    ledger.fill("telemetry", "M1", 3, event_time=START)
+    ledger.seal(END + timedelta(days=400))
+    ledger.publish(witnesses=())
+    ledger.bundle(tmp_path / "b.zip", ledger.contents(policy=policy_text().encode()))
+    code, said = check(tmp_path / "b.zip")
     assert code == 0, said
-    assert "sites south: 1 chains" in said
+    assert "the sealer's clock alone says" in said
+
+
+def test_the_time_of_a_quorum_is_that_of_its_witnesses() -> None:
+    keys = [one.verifier for one in WITNESSES]
+    lines = [f"log {KEY.verifier}", *(f"witness w{n} {key}" for n, key in enumerate(keys))]
+    for last, counting in (
+        (["group in 1 w0", "group out all in w1", "quorum out"], {keys[0], keys[1]}),
+        (["quorum w2"], {keys[2]}),
+        (["quorum none"], set()),
+    ):
+        policy = verify.parse_policy("\n".join([*lines, *last, ""]).encode())
+        assert {str(key) for key in policy.counting()} == {str(key) for key in counting}
 
 
 # --- what is not witnessed, and whose keys ---
@@ -348,6 +528,21 @@ def test_an_auditors_own_checkpoint_is_compared(
     assert code == 1
     assert words(said)[4] == "NOT CHECKED"
     assert "prove-consistency" in said
+
+
+def test_a_proof_without_a_checkpoint_or_a_file_that_is_missing_ends_with_2(
+    made: tuple[SealedMemory, Path], tmp_path: Path, check: Check
+) -> None:
+    (tmp_path / "own").write_text(made[0].notes[0].note)
+    for options in (
+        ("--consistency", str(tmp_path / "own")),
+        ("--checkpoint", str(tmp_path / "own"), "--consistency", str(tmp_path / "none")),
+        ("--checkpoint", str(tmp_path / "none")),
+    ):
+        code, said = check(made[1], *options)
+        assert code == 2
+        assert said.startswith("verify.py: --")
+        assert said.count("\n") == 1
 
 
 @pytest.mark.parametrize("more", [1, 2, 5, 40])
@@ -501,7 +696,93 @@ def test_what_belongs_to_the_rows_is_checked_with_them(  # noqa: PLR0917 - param
     assert "Error" not in said, "no error that nobody foresaw"
 
 
+@pytest.mark.parametrize("column", [0, 3, 4, 5])
+def test_no_other_leaf_or_batch_is_stated_for_a_row_of_a_whole_ledger(
+    column: int, unpacked: Path, check: Check
+) -> None:
+    path = unpacked / "log/seals.csv"
+    lines = path.read_bytes().decode().split("\r\n")
+    for number in range(1, len(lines) - 1, 4):
+        for change in (-1, 1):
+            cells = lines[number].split(",")
+            cells[column] = str(max(0, int(cells[column]) + change))
+            if cells == lines[number].split(","):
+                continue
+            path.write_bytes("\r\n".join([*lines[:number], ",".join(cells), *lines[number + 1 :]]).encode())
+            restate(unpacked)
+            code, said = check(unpacked, "--processes", "1")
+            assert code == 1, cells
+            assert words(said)[8] == "FAILED"
+
+
+def test_leaves_of_a_sites_rows_lie_in_their_batches(
+    made: tuple[SealedMemory, Path], tmp_path: Path, check: Check
+) -> None:
+    ledger, _ = made
+    ledger.bundle(tmp_path / "b.zip", ledger.contents(sites=("south",)))
+    with zipfile.ZipFile(tmp_path / "b.zip") as archive:
+        archive.extractall(tmp_path / "south")
+    path = tmp_path / "south/log/seals.csv"
+    content = path.read_bytes().decode()
+    assert check(tmp_path / "south")[0] == 0
+    header, *lines = content.split("\r\n")[:-1]
+    cells = [line.split(",") for line in lines]
+    size = ledger.sealed[-1].batch.size
+    first = ledger.sealed[-1].batch.first_leaf
+    last = max(int(one[0]) for one in cells)
+    for changed in (
+        [[*one[:5], str(int(one[5]) - first), one[6]] if int(one[0]) == last else one for one in cells],
+        [[*one[:5], str(size - 2), one[6]] if one is cells[-1] else one for one in cells],
+        [[str(min(int(one[0]), last - 1)), *one[1:]] for one in cells],
+        [[str(last), *one[1:]] for one in cells],
+        [*cells[1:2], *cells[:1], *cells[2:]],
+    ):
+        assert changed != cells
+        path.write_bytes("\r\n".join([header, *map(",".join, changed), ""]).encode())
+        restate(tmp_path / "south")
+        code, said = check(tmp_path / "south")
+        assert code == 1, changed
+        assert words(said)[8] == "FAILED"
+
+
+def test_report_json_is_the_report_and_names_nothing_twice(
+    made: tuple[SealedMemory, Path], tmp_path: Path, check: Check
+) -> None:
+    ledger, _ = made
+    report = {
+        "period_from": "2026-03-01T00:00:00Z",
+        "period_to": "2026-03-02T00:00:00Z",
+        "sites": [],
+        "sql_digest": digest_of(QUERIES),
+    }
+    text = json.dumps(report)
+    ledger.bundle(tmp_path / "b.zip", ledger.contents(report={"report.json": text.encode(), "a.html": b"x"}))
+    code, said = check(tmp_path / "b.zip")
+    assert code == 0, said
+    assert "The other files in report/ show it, and were not compared" in said
+    twice = text.replace('"sites"', '"sites": ["x"], "sites"')
+    ledger.bundle(tmp_path / "b.zip", ledger.contents(report={"report.json": twice.encode()}))
+    code, said = check(tmp_path / "b.zip")
+    assert code == 1
+    assert words(said)[10] == "FAILED"
+    assert "a name that is there twice" in said
+
+
 # --- files ---
+
+
+def test_what_is_nested_too_deeply_is_said_in_plain_words(unpacked: Path, check: Check) -> None:
+    folder = unpacked
+    for _ in range(8):
+        folder /= "d"
+        folder.mkdir()
+    code, said = check(unpacked)
+    assert code == 1
+    assert "d/d/d/d/d is a link, no plain file, or a folder too deep" in said
+    (unpacked / "manifest.json").write_bytes(b"[" * 100_000)
+    code, said = check(unpacked)
+    assert code == 1
+    assert "manifest.json is no manifest: it is nested too deeply" in said
 
 
 def test_a_missing_an_extra_and_an_altered_file_are_named(unpacked: Path, check: Check) -> None:
@@ -595,6 +876,7 @@ def test_what_is_no_bundle_ends_with_2_or_1_in_one_line(tmp_path: Path, check: C
     [
         ({"start": END, "end": START}, "is empty"),
         ({"start": START, "end": START}, "is empty"),
+        ({"end": datetime(9999, 12, 30, 1, tzinfo=UTC)}, "too late: name one before 9999-12-30"),
         ({"sites": ("nowhere",)}, "no machine has named the site 'nowhere'"),
     ],
 )
