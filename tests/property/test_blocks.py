@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 import duckdb
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from audit.reconcile.parameters import Parameters, micros
@@ -73,6 +73,7 @@ def gaps_one_by_one(counts: Iterable[tuple[str, int, int | None]]) -> list[tuple
     return sorted(found)
 
 
+@settings(deadline=None)  # a database answers each example
 @given(numbers, numbers)
 @example([*range(40), *range(45, 100)], [])
 @example([0, 31, 32, 64, 96], [5, _MOST])
@@ -130,6 +131,7 @@ def silences_one_by_one(parameters: Parameters, heard: list[tuple[str, int]]) ->
     return sorted(found)
 
 
+@settings(deadline=None)
 @given(signs_of_life())
 def test_silences_are_those_that_listening_one_by_one_finds(
     drawn: tuple[Parameters, list[tuple[str, int]]],
