@@ -101,7 +101,7 @@ class Analysis(Closing):
         """
         machines = self._machines_of(scope)
         self._in_part = machines is not None
-        if self._in_part:  # a rough look at each table is enough where all are small, and one helper
+        if self._in_part:  # a rough look at each table is enough where all are small, and one worker
             self._execute(sql.SQL("SET LOCAL default_statistics_target = 10"))
             self._execute(sql.SQL("SET LOCAL max_parallel_workers_per_gather = 1"))
         values = {
