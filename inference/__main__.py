@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import gc
 import os
-import re
 import sys
 
 import uvloop
@@ -22,6 +21,7 @@ from inference.errors import InferenceError
 from inference.server import serve
 from inference.settings import InferenceSettings
 from outbox.errors import OutboxError
+from service.settings_trouble import settings_trouble
 from service.structured_logs import configure_logging
 
 
@@ -29,15 +29,11 @@ def main() -> int:
     """Read the settings, serve until told to stop."""
     try:
         settings = InferenceSettings()  # type: ignore[call-arg]  # from the environment
-    except ValidationError as error:
-        for problem in error.errors():
-            name = "_".join(str(part) for part in problem["loc"]).upper()
-            print(f"inference: TALLY_INFERENCE_{name}: {problem['msg']}", file=sys.stderr)  # noqa: T201
-        return 2
-    except SettingsError as error:
-        named = re.search(r'field "(\w+)"', str(error))
-        name = "TALLY_INFERENCE_" + named[1].upper() if named else "a TALLY_INFERENCE_ variable"
-        print(f'inference: {name}: must be JSON, as in ["/photos"]', file=sys.stderr)  # noqa: T201
+    except (ValidationError, SettingsError) as error:
+        for line in settings_trouble(
+            "inference", "TALLY_INFERENCE_", error, 'must be JSON, as in ["/photos"]'
+        ):
+            print(line, file=sys.stderr)  # noqa: T201
         return 2
     # Requests leave no cycles; at the default of 700 objects the collector would run all day.
     gc.freeze()

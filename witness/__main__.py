@@ -9,7 +9,6 @@ Exit codes: 0 stopped as asked, 1 a defect, 2 could not start.
 from __future__ import annotations
 
 import os
-import re
 import sys
 
 import uvloop
@@ -17,6 +16,7 @@ from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
 from service.errors import ServiceError
+from service.settings_trouble import settings_trouble
 from service.structured_logs import configure_logging
 from witness.errors import WitnessError
 from witness.server import serve
@@ -27,15 +27,11 @@ def main() -> int:
     """Read the settings, serve until told to stop."""
     try:
         settings = WitnessSettings()  # type: ignore[call-arg]  # from the environment
-    except ValidationError as error:
-        for problem in error.errors():
-            name = "_".join(str(part) for part in problem["loc"]).upper()
-            print(f"witness: TALLY_WITNESS_{name}: {problem['msg']}", file=sys.stderr)  # noqa: T201
-        return 2
-    except SettingsError as error:
-        named = re.search(r'field "(\w+)"', str(error))
-        name = "TALLY_WITNESS_" + named[1].upper() if named else "a TALLY_WITNESS_ variable"
-        print(f"witness: {name}: must be a JSON list of verifier keys", file=sys.stderr)  # noqa: T201
+    except (ValidationError, SettingsError) as error:
+        for line in settings_trouble(
+            "witness", "TALLY_WITNESS_", error, "must be a JSON list of verifier keys"
+        ):
+            print(line, file=sys.stderr)  # noqa: T201
         return 2
     configure_logging(os.environ.get("TALLY_LOG_LEVEL", "INFO"))
     try:

@@ -13,11 +13,13 @@ import os
 import sys
 
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 
 from audit.errors import AuditError
 from audit.sealing.service import serve
 from audit.sealing.settings import SealerSettings
 from service.errors import ServiceError
+from service.settings_trouble import settings_trouble
 from service.structured_logs import configure_logging
 
 
@@ -25,9 +27,9 @@ def main() -> int:
     """Read the settings, serve until told to stop."""
     try:
         settings = SealerSettings()  # type: ignore[call-arg]  # from the environment
-    except ValidationError as error:
-        for problem in error.errors():
-            print(f"sealer: {problem['loc'][0]}: {problem['msg']}", file=sys.stderr)  # noqa: T201
+    except (ValidationError, SettingsError) as error:
+        for line in settings_trouble("sealer", "TALLY_SEALER_", error):
+            print(line, file=sys.stderr)  # noqa: T201
         return 2
     os.nice(settings.niceness)
     configure_logging(os.environ.get("TALLY_LOG_LEVEL", "INFO"))
